@@ -1,0 +1,74 @@
+/**
+ * Who may know whom (ARCHITECTURE.md). Every package may know `errors`; nothing points up, and nobody reaches
+ * into another package's inside: packages import each other by name, which leads to their `exports` only.
+ */
+const mayImport = {
+  'packages/errors': [],
+  'packages/lifecycle': [],
+  'packages/contracts': [],
+  'packages/host-api': [],
+  'packages/guest-link': [],
+  'packages/vmm': [],
+  'packages/rootfs': [],
+  'packages/network': [],
+  'packages/auth': [],
+  'packages/store': ['packages/lifecycle'],
+  'packages/sandbox': [
+    'packages/lifecycle',
+    'packages/vmm',
+    'packages/rootfs',
+    'packages/guest-link',
+    'packages/network',
+  ],
+  'packages/sdk': ['packages/contracts'],
+  'apps/host-agent': ['packages/sandbox', 'packages/host-api'],
+  'apps/control-plane': [
+    'packages/lifecycle',
+    'packages/store',
+    'packages/auth',
+    'packages/host-api',
+    'packages/contracts',
+  ],
+  'apps/cli': ['packages/sdk'],
+};
+
+const boundaries = Object.entries(mayImport).map(([from, to]) => ({
+  name: `${from.replace('/', '-')}-knows-only-what-it-may`,
+  severity: 'error',
+  from: { path: `^${from}/` },
+  to: {
+    path: '^(packages|apps)/',
+    pathNot: [from, 'packages/errors', ...to].map((dir) => `^${dir}/`),
+  },
+}));
+
+const doors = Object.keys(mayImport).map((dir) => ({
+  name: `${dir.replace('/', '-')}-is-entered-by-its-door`,
+  severity: 'error',
+  from: { path: '^(packages|apps)/', pathNot: `^${dir}/` },
+  to: { path: `^${dir}/`, pathNot: `^${dir}/src/index\\.ts$` },
+}));
+
+module.exports = {
+  forbidden: [
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    ...boundaries,
+    ...doors,
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.base.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['source', 'import', 'node', 'default'],
+    },
+    doNotFollow: { path: 'node_modules/(?!@dormouse)' },
+    exclude: { path: '(^|/)dist/' },
+  },
+};

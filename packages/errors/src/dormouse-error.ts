@@ -1,0 +1,46 @@
+import { type ErrorCode, errorRow } from './codes.js';
+
+/** What an error may carry besides its code and message. */
+export interface DormouseErrorOptions {
+  readonly cause?: unknown;
+  /** One sentence: what the reader can do about it. */
+  readonly suggestion?: string;
+}
+
+/**
+ * The one error class. `code` is stable and for programs, `message` is for people and may change.
+ */
+export class DormouseError extends Error {
+  readonly code: ErrorCode;
+  readonly suggestion: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: DormouseErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'DormouseError';
+    this.code = code;
+    this.suggestion = options.suggestion;
+  }
+
+  /** HTTP status of this error in `/v1`. */
+  get httpStatus(): number {
+    return errorRow(this.code).http;
+  }
+
+  /** Exit code of this error on the command line. */
+  get exitCode(): number {
+    return errorRow(this.code).exit;
+  }
+}
+
+/** Any thrown value as a DormouseError; what is not one already becomes `internal` with its cause kept. */
+export function fromUnknown(thrown: unknown): DormouseError {
+  if (thrown instanceof DormouseError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new DormouseError('internal', message, { cause: thrown });
+}
+
+/** The `code` of a Node.js system error (`ENOENT`, `EADDRINUSE` …), or undefined for anything else. */
+export function systemErrorCode(thrown: unknown): string | undefined {
+  if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined;
+  return typeof thrown.code === 'string' ? thrown.code : undefined;
+}
