@@ -1,1 +1,12 @@
-export {};
+export * from './api-keys.js';
+export * from './error.js';
+export * from './exec.js';
+export * from './exec-stream.js';
+export * from './files.js';
+export * from './health.js';
+export * from './observation.js';
+export * from './paging.js';
+export * from './primitives.js';
+export * from './processes.js';
+export * from './sandbox.js';
+export * from './templates.js';
