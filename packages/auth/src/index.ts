@@ -1,1 +1,9 @@
-export {};
+export {
+  type ApiKeyDigest,
+  asE2bKey,
+  displayPrefix,
+  equalHashes,
+  generateApiKey,
+  type NewApiKey,
+  parseApiKey,
+} from './api-key.js';

@@ -1,1 +1,12 @@
-export {};
+export { FIRST_GENERATION, type LifecyclePosition, move } from './generation.js';
+export {
+  assertMove,
+  canMove,
+  isFinal,
+  isSandboxState,
+  isTransitional,
+  movesFrom,
+  SANDBOX_STATES,
+  type SandboxState,
+  takesCommands,
+} from './sandbox-state.js';
