@@ -1,1 +1,24 @@
-export {};
+export { SandboxState } from '@dormouse/contracts';
+export { DormouseError, type ErrorCode } from '@dormouse/errors';
+export { ApiError } from './api-error.js';
+export type { ApiKey, ApiKeys, CreatedApiKey } from './api-keys.js';
+export { Client } from './client.js';
+export { type CallOptions, type ClientOptions, DEFAULT_API_URL, type Fetch } from './client-options.js';
+export type { Command, ExecOptions, SpawnOptions } from './command.js';
+export type {
+  FileContent,
+  FileEntry,
+  FileOptions,
+  Files,
+  ListOptions,
+  MakeDirectoryOptions,
+  ReadOptions,
+  RemoveOptions,
+  WriteOptions,
+} from './files.js';
+export type { Processes, ProcessInfo } from './processes.js';
+export { type AttachOptions, type ExecResult, type MetricsPoint, Sandbox } from './sandbox.js';
+export type { ProcessEvent, ProcessExit, ProcessInput, SandboxProcess } from './sandbox-process.js';
+export type { CreateOptions, ListSandboxesOptions, SandboxInfo } from './sandbox-requests.js';
+export type { Sandboxes } from './sandboxes.js';
+export type { Template, Templates } from './templates.js';

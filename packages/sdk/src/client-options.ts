@@ -1,0 +1,65 @@
+import { DormouseError } from '@dormouse/errors';
+
+/** Where a server listens when nothing says otherwise. */
+export const DEFAULT_API_URL = 'http://127.0.0.1:4050';
+
+/** Creating a sandbox boots a machine, in software where there is no virtualisation. */
+export const CREATE_TIMEOUT_MS = 300_000;
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+/** The part of the Fetch standard that is used; `globalThis.fetch` fits. */
+export type Fetch = (url: string, init: RequestInit & { duplex?: 'half' }) => Promise<Response>;
+
+/** How to reach a server. */
+export interface ClientOptions {
+  /** Default: `DORMOUSE_API_URL`, else `http://127.0.0.1:4050`. */
+  readonly apiUrl?: string | undefined;
+  /** Default: `DORMOUSE_API_KEY`. */
+  readonly apiKey?: string | undefined;
+  /** Default: undici's, without its limit of five minutes on slow answers. */
+  readonly fetch?: Fetch | undefined;
+  /** Milliseconds an ordinary request may take; 0: no limit. Default 60,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** {@link ClientOptions} with the defaults filled in. */
+export interface ResolvedOptions {
+  /** Without a trailing slash. */
+  readonly apiUrl: string;
+  readonly apiKey: string;
+  readonly fetch: Fetch | undefined;
+  readonly timeoutMs: number;
+}
+
+/** What every call takes. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds this call may take; 0: no limit. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * @throws DormouseError `invalid_request` when the URL is none, `unauthorized` when there is no key
+ */
+export function resolveOptions(
+  options: ClientOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): ResolvedOptions {
+  const apiUrl = options.apiUrl ?? env.DORMOUSE_API_URL ?? DEFAULT_API_URL;
+  if (!URL.canParse(apiUrl) || !/^https?:$/.test(new URL(apiUrl).protocol)) {
+    throw new DormouseError('invalid_request', `not an http or https URL: ${apiUrl}`);
+  }
+  const apiKey = options.apiKey ?? env.DORMOUSE_API_KEY;
+  if (apiKey === undefined || apiKey === '') {
+    throw new DormouseError('unauthorized', 'no API key', {
+      suggestion: 'Pass apiKey or set DORMOUSE_API_KEY; `dormouse up` prints one.',
+    });
+  }
+  return {
+    apiUrl: apiUrl.replace(/\/+$/, ''),
+    apiKey,
+    fetch: options.fetch,
+    timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  };
+}

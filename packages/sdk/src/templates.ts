@@ -1,0 +1,25 @@
+import { TemplateList, type Template as WireTemplate } from '@dormouse/contracts';
+import { type CamelKeys, toCamelKeys } from './case.js';
+import type { CallOptions } from './client-options.js';
+import { eachItem } from './paging.js';
+import type { Transport } from './transport.js';
+
+/** What sandboxes are made from. */
+export type Template = CamelKeys<WireTemplate>;
+
+/** The templates of a server. */
+export class Templates {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  list(options: CallOptions = {}): AsyncGenerator<Template, void, undefined> {
+    return eachItem(async (cursor) => {
+      const request = { ...options, method: 'GET', path: '/v1/templates', query: { cursor } } as const;
+      const page = await this.#transport.json(request, TemplateList);
+      return { items: page.templates.map(toCamelKeys), nextCursor: page.next_cursor };
+    });
+  }
+}
