@@ -1,1 +1,15 @@
-export {};
+export { readConsoleLog } from './console-log.js';
+export type {
+  Accelerator,
+  MicroVm,
+  NetworkAttachment,
+  VmDriver,
+  VmExit,
+  VmIdentity,
+  VmSpec,
+  VmUser,
+} from './micro-vm.js';
+export { isSameProcess, processStartTicks } from './process-identity.js';
+export { QemuDriver } from './qemu/driver.js';
+export { type KvmVerdict, probeKvm } from './qemu/probe-kvm.js';
+export { CONSOLE_LOG } from './qemu/qemu-vm.js';

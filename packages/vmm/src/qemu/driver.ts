@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
+import type { MicroVm, VmDriver, VmIdentity, VmSpec } from '../micro-vm.js';
+import { isSameProcess, processStartTicks } from '../process-identity.js';
+import { kernelCommandLine, qemuCommand, vmSockets } from './arguments.js';
+import { hostTscKhz } from './host-tsc.js';
+import { connectConsole, QemuVm, VMM_LOG, vmmLogTail } from './qemu-vm.js';
+import { QmpClient } from './qmp.js';
+
+/** QEMU itself answers within a tenth of a second; the bound is for a machine that swaps or is overcommitted. */
+const CONTROL_TIMEOUT_MS = 30_000;
+const ATTACH_TIMEOUT_MS = 5_000;
+
+/** Drives stock QEMU, its microvm machine. Processes are detached: they survive whoever started them. */
+export class QemuDriver implements VmDriver {
+  #tscKhz: Promise<number | undefined> | undefined;
+
+  async boot(spec: VmSpec, signal?: AbortSignal): Promise<MicroVm> {
+    signal?.throwIfAborted();
+    const commandLine = await this.#commandLine(spec);
+    const child = await startDetached(qemuCommand(spec, commandLine), spec.logDir);
+    const failed = child.exit.then(async ({ exitCode, signal: name }) => {
+      const how = exitCode === undefined ? `signal ${name}` : `exit code ${exitCode}`;
+      throw new DormouseError('boot_failed', `QEMU ended with ${how}: ${await vmmLogTail(spec.logDir)}`);
+    });
+    failed.catch(() => {});
+    const abandoned = new AbortController();
+    try {
+      return await Promise.race([
+        this.#control(spec, child, AbortSignal.any([abandoned.signal, ...(signal ? [signal] : [])])),
+        failed,
+      ]);
+    } catch (error) {
+      abandoned.abort();
+      killGroup(child.pid);
+      await child.exit;
+      throw error;
+    }
+  }
+
+  async attach(identity: VmIdentity): Promise<MicroVm | undefined> {
+    if (!(await isSameProcess(identity.pid, identity.startTicks))) return undefined;
+    const qmp = await QmpClient.connect(vmSockets(identity.runDir).qmp, ATTACH_TIMEOUT_MS);
+    try {
+      const console = await connectConsole(identity.runDir);
+      return new QemuVm({ ...identity, qmp, console });
+    } catch (error) {
+      qmp.close();
+      throw error;
+    }
+  }
+
+  async #commandLine(spec: VmSpec): Promise<string> {
+    this.#tscKhz ??= hostTscKhz();
+    const tscKhz = await this.#tscKhz;
+    return kernelCommandLine({
+      accelerator: spec.accelerator,
+      ...(tscKhz === undefined ? {} : { hostTscKhz: tscKhz }),
+    });
+  }
+
+  /** Connects to a QEMU that stands still, and lets it run once nothing it says can be missed any more. */
+  async #control(spec: VmSpec, child: DetachedProcess, signal: AbortSignal): Promise<MicroVm> {
+    const qmp = await QmpClient.connect(vmSockets(spec.runDir).qmp, CONTROL_TIMEOUT_MS, signal);
+    try {
+      const startTicks = await processStartTicks(child.pid);
+      if (startTicks === undefined) throw new DormouseError('boot_failed', 'QEMU ended before it ran');
+      const console = await connectConsole(spec.runDir);
+      const vm = new QemuVm({
+        pid: child.pid,
+        startTicks,
+        runDir: spec.runDir,
+        logDir: spec.logDir,
+        qmp,
+        console,
+        childExit: child.exit,
+      });
+      await qmp.execute('cont');
+      return vm;
+    } catch (error) {
+      qmp.close();
+      throw error;
+    }
+  }
+}
+
+interface DetachedProcess {
+  readonly pid: number;
+  readonly exit: Promise<{ readonly exitCode?: number; readonly signal?: string }>;
+}
+
+/** Starts a process in a session of its own, its output in a log file. */
+async function startDetached(
+  command: readonly [string, ...string[]],
+  logDir: string,
+): Promise<DetachedProcess> {
+  const [program, ...args] = command;
+  const logPath = join(logDir, VMM_LOG);
+  await rm(logPath, { force: true });
+  const log = await open(logPath, 'a', 0o600);
+  try {
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log.fd, log.fd], cwd: '/' });
+    const exit = new Promise<{ exitCode?: number; signal?: string }>((resolve) => {
+      child.once('exit', (code, name) => {
+        resolve({ ...(code === null ? {} : { exitCode: code }), ...(name === null ? {} : { signal: name }) });
+      });
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    child.unref();
+    return { pid: child.pid!, exit };
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') {
+      throw new DormouseError('missing_tool', `${program} is not installed`, {
+        cause: error,
+        suggestion: 'Run `./dormouse doctor`: it names the missing packages.',
+      });
+    }
+    throw fromUnknown(error);
+  } finally {
+    await log.close();
+  }
+}
+
+/** setpriv becomes QEMU by exec, so the pid and the group are QEMU's own. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Already gone.
+  }
+}
