@@ -1,0 +1,89 @@
+import type { Duplex } from 'node:stream';
+import type { Frame } from './frame.js';
+import { FrameEncoder } from './frame-encoder.js';
+
+/**
+ * How much may lie in the socket's own buffer. What is in there can no longer be overtaken, so this bounds how long a
+ * small request waits behind a bulk upload.
+ */
+const SOCKET_BUFFER_BYTES = 65_536;
+
+/** A frame on its way out. */
+export interface OutboundFrame extends Frame {
+  /** Called once the socket has taken the frame and its payload may change again. */
+  readonly written?: () => void;
+}
+
+/** Somebody with frames to send. */
+export interface FrameSource {
+  /** The next frame, or undefined when there is none now. */
+  nextFrame(): OutboundFrame | undefined;
+}
+
+/** Sends the frames of all sources in turn, one each, as fast as the socket takes them. */
+export class FrameWriter {
+  readonly #socket: Duplex;
+  readonly #encoder: FrameEncoder;
+  #turns: FrameSource[] = [];
+  readonly #waiting = new Set<FrameSource>();
+  #scheduled = false;
+  #stopped = false;
+
+  constructor(socket: Duplex, epoch: number) {
+    this.#socket = socket;
+    this.#encoder = new FrameEncoder(epoch);
+  }
+
+  /** Gives the source its turn; call whenever it may have become able to send. */
+  ready(source: FrameSource): void {
+    if (this.#stopped || this.#waiting.has(source)) return;
+    this.#waiting.add(source);
+    this.#turns.push(source);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // Later in the same tick, so that what became ready together leaves together.
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
+  }
+
+  /** Sends nothing more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#turns = [];
+    this.#waiting.clear();
+  }
+
+  #pump(): void {
+    if (this.#turns.length === 0 || this.#socket.writableLength >= SOCKET_BUFFER_BYTES) return;
+    this.#socket.cork();
+    while (!this.#stopped && this.#socket.writableLength < SOCKET_BUFFER_BYTES) {
+      const source = this.#turns.shift();
+      if (source === undefined) break;
+      const frame = source.nextFrame();
+      if (frame === undefined) {
+        this.#waiting.delete(source);
+        continue;
+      }
+      this.#turns.push(source);
+      this.#write(frame);
+    }
+    this.#socket.uncork();
+  }
+
+  #write(frame: OutboundFrame): void {
+    const buffers = this.#encoder.encode(frame);
+    buffers.forEach((buffer, index) => {
+      if (index < buffers.length - 1) this.#socket.write(buffer);
+      else this.#socket.write(buffer, (error) => this.#wrote(frame, error));
+    });
+  }
+
+  #wrote(frame: OutboundFrame, error: Error | null | undefined): void {
+    // A failed write also fails the socket, whose owner then settles whoever waits.
+    if (error !== null && error !== undefined) return;
+    frame.written?.();
+    if (!this.#stopped) this.#pump();
+  }
+}
