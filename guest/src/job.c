@@ -1,0 +1,422 @@
+#include "job.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "link.h"
+#include "loop.h"
+
+/* Read-ahead of one job, and of all jobs together (each may always have one chunk). */
+#define PENDING_LIMIT (3u * PACKET_CHUNK)
+#define PENDING_TOTAL_LIMIT (8u << 20)
+#define INPUT_STEP 65536u
+#ifdef __SANITIZE_ADDRESS__
+#define STACK_BYTES (1u << 20)
+#else
+#define STACK_BYTES (128u << 10)
+#endif
+
+struct lane {
+	struct job *first;
+	struct job *last;
+	pthread_cond_t wake;
+	int threads;
+	int idle;
+	int limit;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lane lanes[LANE_COUNT] = {
+	[LANE_FILES] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
+	[LANE_SPAWN] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 2 },
+	[LANE_LOOKUP] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
+	[LANE_CONTROL] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 3 },
+};
+static uint64_t pending_total;
+static struct job *notices;
+static struct source notice_source = { .fd = -1 };
+
+static void collect(struct source *source, uint32_t events);
+static const struct stream_ops job_stream_ops;
+
+bool jobs_init(void)
+{
+	notice_source.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	notice_source.ready = collect;
+	return notice_source.fd >= 0 && loop_add(&notice_source, EPOLLIN);
+}
+
+void *job_new(size_t size, const struct job_ops *ops)
+{
+	struct job *job = calloc(1, size);
+	if (job)
+		job->ops = ops;
+	return job;
+}
+
+static void notify(struct job *job)
+{
+	if (job->noticed)
+		return;
+	job->noticed = true;
+	bool first = !notices;
+	job->next_notice = notices;
+	notices = job;
+	if (first) {
+		uint64_t one = 1;
+		/* Fails only when the counter is full, and then it is readable anyway. */
+		(void)!write(notice_source.fd, &one, sizeof one);
+	}
+}
+
+static void *worker(void *argument)
+{
+	struct lane *lane = argument;
+	pthread_mutex_lock(&lock);
+	for (;;) {
+		while (!lane->first) {
+			lane->idle++;
+			pthread_cond_wait(&lane->wake, &lock);
+			lane->idle--;
+		}
+		struct job *job = lane->first;
+		lane->first = job->next_queued;
+		if (!lane->first)
+			lane->last = NULL;
+		job->queued = false;
+		job->running = true;
+		job->again = false;
+		pthread_mutex_unlock(&lock);
+
+		enum job_next next = job->ops->step(job);
+
+		pthread_mutex_lock(&lock);
+		job->running = false;
+		if (next == JOB_DONE) {
+			job->done = true;
+			notify(job);
+		} else if (next == JOB_MORE || job->again) {
+			job->queued = true;
+			job->next_queued = NULL;
+			if (lane->last)
+				lane->last->next_queued = job;
+			else
+				lane->first = job;
+			lane->last = job;
+		}
+	}
+	return NULL;
+}
+
+static bool start_thread(struct lane *lane)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	if (pthread_attr_init(&attributes) != 0)
+		return false;
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	bool started = pthread_create(&thread, &attributes, worker, lane) == 0;
+	pthread_attr_destroy(&attributes);
+	if (started)
+		lane->threads++;
+	return started;
+}
+
+/* Under the lock. */
+static void wake_locked(struct job *job)
+{
+	if (job->done || job->queued)
+		return;
+	if (job->running) {
+		job->again = true;
+		return;
+	}
+	struct lane *lane = &lanes[job->ops->lane];
+	job->queued = true;
+	job->next_queued = NULL;
+	int waiting = 1;
+	for (struct job *j = lane->first; j && waiting <= lane->idle; j = j->next_queued)
+		waiting++;
+	if (lane->last)
+		lane->last->next_queued = job;
+	else
+		lane->first = job;
+	lane->last = job;
+	if (waiting > lane->idle && lane->threads < lane->limit)
+		start_thread(lane);
+	pthread_cond_signal(&lane->wake);
+}
+
+void job_wake(struct job *job)
+{
+	pthread_mutex_lock(&lock);
+	wake_locked(job);
+	pthread_mutex_unlock(&lock);
+}
+
+static void job_free(struct job *job)
+{
+	packet_drop_all(&job->outgoing);
+	packet_drop_all(&job->incoming);
+	if (job->ops->dispose)
+		job->ops->dispose(job);
+	free(job);
+}
+
+/* Under the lock: nothing of the job is on its way any more. */
+static void forget_pending(struct job *job)
+{
+	packet_drop_all(&job->outgoing);
+	pending_total -= job->pending;
+	job->pending = 0;
+}
+
+void job_start(struct job *job, struct stream *stream)
+{
+	job->stream = stream;
+	stream->owner = job;
+	stream->ops = &job_stream_ops;
+	pthread_mutex_lock(&lock);
+	job->credit = stream->credit;
+	wake_locked(job);
+	struct lane *lane = &lanes[job->ops->lane];
+	if (lane->threads == 0) {
+		/* No thread could be had, so this job is all the lane holds. */
+		lane->first = lane->last = NULL;
+		job->queued = false;
+		job->done = true;
+		result_errno(&job->result, EAGAIN, "worker thread");
+		notify(job);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+struct packet_list job_take_input(struct job *job, bool *ended)
+{
+	pthread_mutex_lock(&lock);
+	struct packet_list list = job->incoming;
+	job->incoming = (struct packet_list){ 0 };
+	*ended = job->incoming_ended;
+	pthread_mutex_unlock(&lock);
+	return list;
+}
+
+/* Moves what one job has produced to its stream; true when the job has ended. */
+static bool deliver(struct job *job)
+{
+	pthread_mutex_lock(&lock);
+	job->noticed = false;
+	struct packet_list list = job->outgoing;
+	job->outgoing = (struct packet_list){ 0 };
+	uint32_t consumed = job->consumed;
+	job->consumed = 0;
+	bool done = job->done;
+	if (!job->stream) {
+		packet_drop_all(&list);
+		forget_pending(job);
+	}
+	pthread_mutex_unlock(&lock);
+	struct packet *packet;
+	while ((packet = packet_take(&list)))
+		stream_send(job->stream, packet);
+	if (job->stream && consumed)
+		stream_consumed(job->stream, consumed);
+	return done;
+}
+
+static void collect(struct source *source, uint32_t events)
+{
+	(void)events;
+	uint64_t counter;
+	(void)!read(source->fd, &counter, sizeof counter);
+	for (;;) {
+		pthread_mutex_lock(&lock);
+		struct job *job = notices;
+		if (job)
+			notices = job->next_notice;
+		pthread_mutex_unlock(&lock);
+		if (!job)
+			return;
+		if (!deliver(job))
+			continue;
+		if (!job->ops->finish || !job->ops->finish(job))
+			if (job->stream)
+				stream_close(job->stream, &job->result);
+		pthread_mutex_lock(&lock);
+		forget_pending(job);
+		pthread_mutex_unlock(&lock);
+		job_free(job);
+	}
+}
+
+static void on_data(struct stream *stream, const uint8_t *bytes, uint32_t length)
+{
+	struct job *job = stream->owner;
+	if (!length)
+		return;
+	pthread_mutex_lock(&lock);
+	struct packet *packet = job->incoming.last;
+	if (!packet || packet->capacity - packet->length < length) {
+		/* Small pieces share a packet, so that 1-byte frames cost no page each. */
+		packet = packet_new(FRAME_DATA, length > 2048 ? PACKET_CHUNK : 4096);
+		if (packet)
+			packet_append(&job->incoming, packet);
+	}
+	if (packet) {
+		memcpy(packet->data + packet->length, bytes, length);
+		packet->length += length;
+		job->incoming.bytes += length;
+		wake_locked(job);
+	}
+	pthread_mutex_unlock(&lock);
+	if (!packet)
+		link_give_up();
+}
+
+static void on_end(struct stream *stream)
+{
+	struct job *job = stream->owner;
+	pthread_mutex_lock(&lock);
+	job->incoming_ended = true;
+	wake_locked(job);
+	pthread_mutex_unlock(&lock);
+}
+
+static void on_cancel(struct stream *stream)
+{
+	struct job *job = stream->owner;
+	pthread_mutex_lock(&lock);
+	job->cancelled = true;
+	forget_pending(job);
+	wake_locked(job);
+	pthread_mutex_unlock(&lock);
+}
+
+static void on_progress(struct stream *stream, uint32_t sent)
+{
+	struct job *job = stream->owner;
+	pthread_mutex_lock(&lock);
+	/* Bytes sent before a cancellation are no longer counted. */
+	uint64_t counted = sent < job->pending ? sent : job->pending;
+	job->pending -= counted;
+	pending_total -= counted;
+	job->credit = stream->credit;
+	if (job->pending <= PACKET_CHUNK)
+		wake_locked(job);
+	pthread_mutex_unlock(&lock);
+}
+
+static void on_release(struct stream *stream)
+{
+	struct job *job = stream->owner;
+	job->stream = NULL;
+	on_cancel(stream);
+}
+
+static const struct stream_ops job_stream_ops = {
+	.data = on_data,
+	.end = on_end,
+	.cancel = on_cancel,
+	.progress = on_progress,
+	.release = on_release,
+};
+
+bool job_cancelled(struct job *job)
+{
+	pthread_mutex_lock(&lock);
+	bool cancelled = job->cancelled;
+	pthread_mutex_unlock(&lock);
+	return cancelled;
+}
+
+static int64_t room_locked(const struct job *job)
+{
+	if (job->pending >= PENDING_LIMIT || (job->pending && pending_total >= PENDING_TOTAL_LIMIT))
+		return -1;
+	return job->credit - (int64_t)job->pending;
+}
+
+uint32_t job_room(struct job *job)
+{
+	pthread_mutex_lock(&lock);
+	int64_t room = room_locked(job);
+	pthread_mutex_unlock(&lock);
+	return room <= 0 ? 0 : room > PACKET_CHUNK ? PACKET_CHUNK : (uint32_t)room;
+}
+
+bool job_message_room(struct job *job)
+{
+	pthread_mutex_lock(&lock);
+	bool room = room_locked(job) >= 0;
+	pthread_mutex_unlock(&lock);
+	return room;
+}
+
+bool job_send(struct job *job, struct packet *packet)
+{
+	if (!packet) {
+		result_errno(&job->result, ENOMEM, "message");
+		return false;
+	}
+	pthread_mutex_lock(&lock);
+	if (job->cancelled) {
+		packet_free(packet);
+	} else {
+		job->pending += packet->length;
+		pending_total += packet->length;
+		packet_append(&job->outgoing, packet);
+		notify(job);
+	}
+	pthread_mutex_unlock(&lock);
+	return true;
+}
+
+struct packet *job_receive(struct job *job, bool *ended)
+{
+	pthread_mutex_lock(&lock);
+	struct packet *packet = packet_take(&job->incoming);
+	*ended = !packet && job->incoming_ended;
+	pthread_mutex_unlock(&lock);
+	return packet;
+}
+
+void job_received(struct job *job, struct packet *packet)
+{
+	uint32_t length = packet->length;
+	packet_free(packet);
+	pthread_mutex_lock(&lock);
+	job->consumed += length;
+	if (job->consumed >= INPUT_STEP)
+		notify(job);
+	pthread_mutex_unlock(&lock);
+}
+
+enum job_next job_ok(struct job *job)
+{
+	result_ok(&job->result);
+	return JOB_DONE;
+}
+
+enum job_next job_fail(struct job *job, int error, const char *subject)
+{
+	result_errno(&job->result, error, subject);
+	return JOB_DONE;
+}
+
+enum job_next job_cancel(struct job *job)
+{
+	result_fail(&job->result, RESULT_CANCELLED, 0, "cancelled");
+	return JOB_DONE;
+}
+
+enum job_next job_invalid(struct job *job, const char *message)
+{
+	result_fail(&job->result, RESULT_INVALID_ARGUMENT, 0, "%s", message);
+	return JOB_DONE;
+}

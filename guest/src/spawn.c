@@ -1,0 +1,255 @@
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+
+#define CHILD_STACK_BYTES (64u << 10)
+/* A wider pipe means fewer switches between a program that floods and us. */
+#define STDOUT_PIPE_BYTES (256 << 10)
+#define TTY_GROUP 5
+
+/* What only the child uses, prepared where memory can still be had. */
+struct child {
+	struct spawn *spawn;
+	int stdio[3];
+	int cgroup_fd;           /* cgroup.procs to join; -1: joined at birth or none */
+	sigset_t mask;
+};
+
+_Noreturn static void child_fail(struct child *child, enum spawn_stage stage, int error)
+{
+	child->spawn->error = error;
+	child->spawn->stage = (int)stage;
+	_exit(127);
+}
+
+static void child_exec(struct child *child)
+{
+	struct spawn *s = child->spawn;
+	const char *name = s->argv[0];
+	char candidate[PATH_MAX];
+	if (strchr(name, '/')) {
+		execve(name, s->argv, s->env);
+		child_fail(child, SPAWN_EXEC, errno);
+	}
+	int error = ENOENT;
+	for (const char *at = s->path; *at;) {
+		size_t length = strcspn(at, ":");
+		int n = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, at, length ? "/" : "./", name);
+		if (n > 0 && (size_t)n < sizeof candidate) {
+			execve(candidate, s->argv, s->env);
+			if (errno == EACCES)
+				error = EACCES;
+			else if (errno != ENOENT && errno != ENOTDIR)
+				child_fail(child, SPAWN_EXEC, errno);
+		}
+		at += length + (at[length] == ':');
+	}
+	child_fail(child, SPAWN_EXEC, error);
+}
+
+/*
+ * Shares the agent's memory until exec: calls nothing that takes locks or
+ * allocates, and sets credentials by system call, since the C library would
+ * try to change those of all the agent's threads.
+ */
+static int child_main(void *argument)
+{
+	struct child *child = argument;
+	struct spawn *s = child->spawn;
+	if (child->cgroup_fd >= 0)
+		(void)!write(child->cgroup_fd, "0", 1);
+	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (oom >= 0)
+		(void)!write(oom, "0", 1);
+	setpriority(PRIO_PROCESS, 0, 0);
+	syscall(SYS_setsid);
+	for (int i = 0; i < 3; i++)
+		if (dup2(child->stdio[i], i) < 0)
+			child_fail(child, SPAWN_SETUP, errno);
+	if (s->pty && ioctl(0, TIOCSCTTY, 0) < 0)
+		child_fail(child, SPAWN_SETUP, errno);
+	umask(022);
+	if (syscall(SYS_setgroups, (size_t)s->group_count, s->groups) < 0 && getuid() == 0)
+		child_fail(child, SPAWN_SETUP, errno);
+	if (syscall(SYS_setresgid, s->user->gid, s->user->gid, s->user->gid) < 0 ||
+	    syscall(SYS_setresuid, s->user->uid, s->user->uid, s->user->uid) < 0)
+		child_fail(child, SPAWN_SETUP, errno);
+	if (chdir(s->cwd) < 0 && !(s->cwd_optional && chdir("/") == 0))
+		child_fail(child, SPAWN_CWD, errno);
+	struct sigaction standard = { .sa_handler = SIG_DFL };
+	for (int i = 1; i < 65; i++)
+		if (i != SIGKILL && i != SIGSTOP && (i < 32 || i > 34))
+			sigaction(i, &standard, NULL);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	child_exec(child);
+	return 127;
+}
+
+#if defined(__x86_64__)
+/*
+ * clone3 with the child on a stack of its own, because it shares our memory:
+ * the C library has no wrapper, and only clone3 lets a child be born in its
+ * cgroup (moving it later waits for a grace period of the whole machine).
+ */
+static long clone3_on_stack(struct clone_args *arguments, int (*run)(void *), void *argument)
+{
+	long result;
+	register int (*function)(void *) __asm__("r12") = run;
+	register void *parameter __asm__("r13") = argument;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r13, %%rdi\n\t"
+			 "call *%%r12\n\t"
+			 "mov %%eax, %%edi\n\t"
+			 "mov $60, %%eax\n\t"
+			 "syscall\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(result)
+			 : "0"((long)SYS_clone3), "D"(arguments), "S"(sizeof *arguments), "r"(function), "r"(parameter)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+static pid_t start_child(struct child *child)
+{
+	int cgroup = cgroup_workload_fd();
+	void *stack = malloc(CHILD_STACK_BYTES);
+	if (!stack) {
+		errno = ENOMEM;
+		return -1;
+	}
+	struct clone_args arguments = {
+		.flags = CLONE_VM | CLONE_VFORK | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+		.exit_signal = SIGCHLD,
+		.stack = (uint64_t)(uintptr_t)stack,
+		.stack_size = CHILD_STACK_BYTES,
+		.cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+	};
+	child->cgroup_fd = -1;
+	long pid = clone3_on_stack(&arguments, child_main, child);
+	free(stack);
+	if (pid < 0) {
+		errno = (int)-pid;
+		return -1;
+	}
+	return (pid_t)pid;
+}
+#else
+static pid_t start_child(struct child *child)
+{
+	child->cgroup_fd = cgroup_workload_procs_fd();
+	pid_t pid = vfork();
+	if (pid == 0)
+		_exit(child_main(child));
+	return pid;
+}
+#endif
+
+static void close_all(int *fds, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+/* Opens a pipe whose `ours` end does not block. */
+static bool open_pipe(int *ours, int *theirs, bool we_read)
+{
+	int pair[2];
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return false;
+	*ours = pair[we_read ? 0 : 1];
+	*theirs = pair[we_read ? 1 : 0];
+	return fcntl(*ours, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static bool open_pipes(struct spawn *s, int theirs[3])
+{
+	if (s->stdin_open) {
+		if (!open_pipe(&s->stdin_fd, &theirs[0], false))
+			return false;
+	} else if ((theirs[0] = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0) {
+		return false;
+	}
+	if (!open_pipe(&s->stdout_fd, &theirs[1], true) || !open_pipe(&s->stderr_fd, &theirs[2], true))
+		return false;
+	/* Best effort: a user's pipe quota may forbid it. */
+	fcntl(s->stdout_fd, F_SETPIPE_SZ, STDOUT_PIPE_BYTES);
+	return true;
+}
+
+static bool open_terminal(struct spawn *s, int theirs[3])
+{
+	int unlock = 0;
+	s->terminal_fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (s->terminal_fd < 0 || ioctl(s->terminal_fd, TIOCSPTLCK, &unlock) < 0)
+		return false;
+	int slave = ioctl(s->terminal_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return false;
+	theirs[0] = theirs[1] = theirs[2] = slave;
+	struct winsize size = { .ws_col = s->cols ? s->cols : 80, .ws_row = s->rows ? s->rows : 24 };
+	ioctl(s->terminal_fd, TIOCSWINSZ, &size);
+	if (fchown(slave, s->user->uid, TTY_GROUP) == 0)
+		fchmod(slave, 0620);
+	return true;
+}
+
+bool spawn(struct spawn *s)
+{
+	int theirs[3] = { -1, -1, -1 };
+	struct child child = { .spawn = s };
+	s->terminal_fd = s->stdin_fd = s->stdout_fd = s->stderr_fd = -1;
+	s->stage = SPAWN_OK;
+	s->pid = -1;
+	bool opened = s->pty ? open_terminal(s, theirs) : open_pipes(s, theirs);
+	if (opened) {
+		memcpy(child.stdio, theirs, sizeof theirs);
+		/* No handler of ours may run in the child while memory is shared. */
+		sigset_t all;
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &child.mask);
+		s->pid = start_child(&child);
+		int error = errno;
+		pthread_sigmask(SIG_SETMASK, &child.mask, NULL);
+		if (s->pid < 0) {
+			s->stage = SPAWN_SETUP;
+			s->error = error;
+		}
+	} else {
+		s->stage = SPAWN_SETUP;
+		s->error = errno;
+	}
+	close_all(theirs, s->pty ? 1 : 3);
+	if (s->stage == SPAWN_OK)
+		return true;
+	int ours[] = { s->terminal_fd, s->stdin_fd, s->stdout_fd, s->stderr_fd };
+	close_all(ours, 4);
+	/* The child has ended; the main thread's reaper does not know its number. */
+	if (s->pid > 0)
+		waitpid(s->pid, NULL, 0);
+	return false;
+}
