@@ -1,4 +1,4 @@
-import { accessSync, constants, readdirSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { run } from './run.mjs';
 import { SetupError } from './setup-error.mjs';
@@ -13,24 +13,13 @@ import { SetupError } from './setup-error.mjs';
  * @property {string} [file] a file that must exist
  */
 
-/** @type {readonly DebianPackage[]} */
-const RUNTIME = [
-  { name: 'qemu-system-x86', tool: 'qemu-system-x86_64' },
-  { name: 'qemu-utils', tool: 'qemu-img' },
-  { name: 'mmdebstrap', tool: 'mmdebstrap' },
-  { name: 'e2fsprogs', tool: 'mkfs.ext4' },
-  { name: 'cpio', tool: 'cpio' },
-  { name: 'zstd', tool: 'zstd' },
-  { name: 'musl-tools', tool: 'musl-gcc' },
-  { name: 'gcc', tool: 'gcc' },
-  { name: 'make', tool: 'make' },
-  { name: 'lz4', tool: 'lz4' },
-  { name: 'nftables', tool: 'nft' },
-  { name: 'iproute2', tool: 'ip' },
-];
-
-/** The guest agent's tests run as an ordinary program of this machine, under the sanitizers. */
-const TEST = [...RUNTIME, { name: 'libc6-dev', file: '/usr/include/stdio.h' }];
+/**
+ * What running sandboxes needs, and what the tests need besides (the guest agent is tested as an ordinary program,
+ * under the sanitizers). Data, because `up` and `doctor` read the same table.
+ *
+ * @type {{ runtime: DebianPackage[], test: DebianPackage[] }}
+ */
+const TABLE = JSON.parse(readFileSync(new URL('./debian-packages.json', import.meta.url), 'utf8'));
 
 /** Where Debian keeps tools; `su` without a dash leaves the sbin directories out of PATH. */
 const TOOL_DIRECTORIES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
@@ -41,7 +30,7 @@ const TOOL_DIRECTORIES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/us
  */
 export function packagesOf(set) {
   if (set === 'none') return [];
-  return set === 'test' ? TEST : RUNTIME;
+  return set === 'test' ? [...TABLE.runtime, ...TABLE.test] : TABLE.runtime;
 }
 
 /**
