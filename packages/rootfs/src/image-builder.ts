@@ -13,8 +13,9 @@ const BUILD_TIMEOUT_MS = 30 * 60_000;
 const TOOL_TIMEOUT_MS = 5 * 60_000;
 /** Documentation is of no use in a sandbox and a tenth of its size. */
 const LEFT_OUT = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/locale/*', '/usr/share/info/*'];
-/** Packages that mmdebstrap unpacks in a minimal Debian before those of the recipe; only a measure for progress. */
-const ESSENTIAL_PACKAGES = 100;
+/** Stages that mmdebstrap reports besides the recipe's commands; only a measure for progress. */
+const DEBOOTSTRAP_STAGES = 9;
+const COMMAND_STAGE = 'running --customize-hook';
 
 /** How to build a template. */
 export interface BuildOptions {
@@ -89,8 +90,9 @@ export async function removeAbandonedBuilds(assetsDir: string): Promise<void> {
 }
 
 async function debootstrap(recipe: Recipe, tree: string, step: string, options: BuildOptions): Promise<void> {
-  let unpacked = 0;
-  const expected = ESSENTIAL_PACKAGES + recipe.packages.length * 3;
+  let stage = 0;
+  let commands = 0;
+  const stages = DEBOOTSTRAP_STAGES + recipe.run.length;
   await run(
     [
       'mmdebstrap',
@@ -110,9 +112,12 @@ async function debootstrap(recipe: Recipe, tree: string, step: string, options: 
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       onLine: (line) => {
         if (!line.startsWith('I:')) return;
-        unpacked += 1;
-        const percent = Math.min(85, Math.round((unpacked / expected) * 85));
-        options.onProgress?.({ step, status: 'progress', detail: line.slice(2).trim(), percent });
+        stage += 1;
+        const words = line.slice(2).trim();
+        const isCommand = words.startsWith(COMMAND_STAGE);
+        const detail = isCommand ? `running command ${++commands} of ${recipe.run.length}` : words;
+        const percent = Math.min(85, Math.round((stage / stages) * 85));
+        options.onProgress?.({ step, status: 'progress', detail, percent });
       },
     },
   );

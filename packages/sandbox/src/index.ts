@@ -1,1 +1,20 @@
-export {};
+export { type Entry, Guest, GuestError, type GuestProcess, type ProcessInfo } from '@dormouse/guest-link';
+export { type HostGuard, installHostGuard } from '@dormouse/network';
+export {
+  findKernel,
+  findTemplate,
+  type Kernel,
+  listTemplates,
+  type Progress,
+  type Template,
+} from '@dormouse/rootfs';
+export { type Accelerator, QemuDriver } from '@dormouse/vmm';
+export { acceleratorFor, detectKvm, qemuVersion } from './accelerator.js';
+export { type PrepareOptions, prepareAssets } from './assets.js';
+export type { HostRoom } from './capacity.js';
+export { type HostConfig, sandboxesDir } from './host-config.js';
+export type { HostState, Journal } from './journal.js';
+export { Sandbox, type SandboxEnvironment, type SandboxLog } from './sandbox.js';
+export { SandboxHost } from './sandbox-host.js';
+export { SANDBOX_ID, type SandboxRequest, type SandboxSpec } from './sandbox-spec.js';
+export { canChangeUser, VM_UIDS } from './vm-users.js';

@@ -1,0 +1,105 @@
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { HostService } from '@dormouse/host-api';
+import {
+  acceleratorFor,
+  canChangeUser,
+  detectKvm,
+  findKernel,
+  type HostConfig,
+  type HostGuard,
+  installHostGuard,
+  type Kernel,
+  QemuDriver,
+  qemuVersion,
+  SandboxHost,
+  VM_UIDS,
+} from '@dormouse/sandbox';
+import { type Logger, pino } from 'pino';
+import { type Configuration, readConfiguration } from './configuration.js';
+import { HostFacts, hostId } from './host-facts.js';
+import { hostService } from './rpc/host-service.js';
+import { listenRpc } from './rpc-server.js';
+import { stopRequested } from './stop-request.js';
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+async function main(): Promise<void> {
+  const configuration = readConfiguration(process.env);
+  const log = pino(
+    { name: 'host-agent', level: configuration.logLevel },
+    pino.destination({ fd: 2, sync: true }),
+  );
+  await mkdir(configuration.dataDir, { recursive: true, mode: 0o711 });
+  const kernel = await findKernel(configuration.assetsDir, configuration.agentPath);
+  if (kernel === undefined) {
+    throw new DormouseError('setup_failed', `there is no guest kernel in ${configuration.assetsDir}`, {
+      suggestion: '`./dormouse up` prepares it.',
+    });
+  }
+  const config = await hostConfig(configuration, kernel);
+  const guard = await guardHost(configuration, log);
+  const host = await SandboxHost.open({
+    config,
+    driver: new QemuDriver(),
+    accelerator: config.accelerator,
+    kernel,
+    log,
+  });
+  const facts = new HostFacts(
+    await hostId(configuration.dataDir),
+    { agent: version, qemu: (await qemuVersion()) ?? 'none', kernel: kernel.version },
+    config.accelerator,
+  );
+  const server = await listenRpc(configuration.socketPath, (router) => {
+    router.service(HostService, hostService(host, facts, configuration.assetsDir));
+  });
+  process.stdout.write(`${JSON.stringify({ ready: true, socket: configuration.socketPath })}\n`);
+  log.info({ accelerator: config.accelerator, sandboxes: host.list().length }, 'ready');
+
+  const request = await stopRequested(configuration.supervised);
+  log.info({ request }, 'stopping');
+  await server.close();
+  if (request === 'shut-down') {
+    const count = await host.shutDownAll('shut down with the host agent');
+    log.info({ count }, `${count} running sandboxes were shut down`);
+    await guard?.remove();
+  }
+  await host.release();
+}
+
+async function hostConfig(configuration: Configuration, kernel: Kernel): Promise<HostConfig> {
+  const { dataDir, assetsDir, memoryDir, agentPath } = configuration;
+  const accelerator =
+    configuration.accelerator === 'auto'
+      ? acceleratorFor(await detectKvm(assetsDir, kernel))
+      : configuration.accelerator;
+  return { dataDir, assetsDir, memoryDir, agentPath, accelerator };
+}
+
+/** Without the rules guests can reach what listens on the host's loopback: said loudly, but no reason not to work. */
+async function guardHost(configuration: Configuration, log: Logger): Promise<HostGuard | undefined> {
+  if (!canChangeUser()) {
+    log.warn('not root: guests run as this user and can reach services that listen on this host');
+    return undefined;
+  }
+  try {
+    return await installHostGuard(configuration.dataDir, VM_UIDS);
+  } catch (error) {
+    log.warn({ err: fromUnknown(error) }, 'guests can reach services that listen on this host');
+    return undefined;
+  }
+}
+
+main().then(
+  () => process.exit(0),
+  (thrown: unknown) => {
+    const error = fromUnknown(thrown);
+    const { code, message, suggestion } = error;
+    process.stderr.write(
+      `${JSON.stringify({ level: 60, name: 'host-agent', code, msg: message, suggestion })}\n`,
+    );
+    process.exit(error.exitCode);
+  },
+);

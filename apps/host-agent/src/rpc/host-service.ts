@@ -1,0 +1,121 @@
+import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import { type HostService, toConnectError } from '@dormouse/host-api';
+import { listTemplates, type SandboxHost } from '@dormouse/sandbox';
+import type { HostFacts } from '../host-facts.js';
+import { exec } from './exec.js';
+import { listDirectory, readFile, userOption, writeFile } from './files.js';
+import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateMessage } from './messages.js';
+
+const DEFAULT_CONSOLE_BYTES = 65_536;
+const MAX_CONSOLE_BYTES = 1024 * 1024;
+
+/** The service on top of a host's sandboxes. Every method validates, acts and answers; errors are mapped in one place. */
+export function hostService(
+  host: SandboxHost,
+  facts: HostFacts,
+  assetsDir: string,
+): Partial<ServiceImpl<typeof HostService>> {
+  const guestOf = (sandboxId: string) => host.get(sandboxId).guest();
+  return {
+    getHost: () => answer(() => facts.describe(host)),
+    listTemplates: () =>
+      answer(async () => ({ templates: (await listTemplates(assetsDir)).map(templateMessage) })),
+
+    listSandboxes: () => answer(async () => ({ sandboxes: host.list().map(sandboxMessage) })),
+    getSandbox: ({ id }) => answer(async () => ({ sandbox: sandboxMessage(host.get(id)) })),
+    createSandbox: ({ id, generation, spec }) =>
+      answer(async () => {
+        const request = sandboxRequest(spec ?? { $typeName: 'dormouse.host.v1.SandboxSpec', ...EMPTY_SPEC });
+        return { sandbox: sandboxMessage(await host.create(id, Number(generation), request)) };
+      }),
+    destroySandbox: ({ id }) =>
+      answer(async () => {
+        await host.destroy(id);
+        return {};
+      }),
+
+    exec: (requests, context) => stream(context, (signal) => exec(host, requests, signal)),
+    listProcesses: ({ sandboxId }) =>
+      answer(async () => ({
+        processes: (await (await guestOf(sandboxId)).listProcesses()).map(processMessage),
+      })),
+    signalProcess: ({ sandboxId, pid, signal }) =>
+      answer(async () => {
+        await (await guestOf(sandboxId)).signalProcess(pid, signal);
+        return {};
+      }),
+
+    readFile: (request, context) => stream(context, (signal) => readFile(host, request, signal)),
+    writeFile: (requests, { signal }) =>
+      answer(async () => ({ entry: entryMessage(await writeFile(host, requests, signal)) })),
+    statFile: ({ sandboxId, path, user }, { signal }) =>
+      answer(async () => {
+        const guest = await guestOf(sandboxId);
+        return { entry: entryMessage(await guest.stat(path, { ...userOption(user), signal })) };
+      }),
+    listDirectory: (request, context) => stream(context, (signal) => listDirectory(host, request, signal)),
+    makeDirectory: ({ sandboxId, path, user, mode, parents }, { signal }) =>
+      answer(async () => {
+        const guest = await guestOf(sandboxId);
+        const options = { ...userOption(user), ...(mode === 0 ? {} : { mode }), parents, signal };
+        return { entry: entryMessage(await guest.makeDirectory(path, options)) };
+      }),
+    renameFile: ({ sandboxId, from, to, user }, { signal }) =>
+      answer(async () => {
+        const guest = await guestOf(sandboxId);
+        return { entry: entryMessage(await guest.rename(from, to, { ...userOption(user), signal })) };
+      }),
+    removeFile: ({ sandboxId, path, user, recursive }, { signal }) =>
+      answer(async () => {
+        const guest = await guestOf(sandboxId);
+        await guest.remove(path, { ...userOption(user), recursive, signal });
+        return {};
+      }),
+
+    getMetrics: ({ sandboxId }, { signal }) =>
+      answer(async () => {
+        const metrics = await (await guestOf(sandboxId)).metrics({ signal });
+        return {
+          uptimeMs: BigInt(metrics.uptimeMs),
+          cpuCount: metrics.cpuCount,
+          cpuBusyMs: BigInt(metrics.cpuBusyMs),
+          cpuIdleMs: BigInt(metrics.cpuIdleMs),
+          memoryTotalBytes: metrics.memoryTotalBytes,
+          memoryAvailableBytes: metrics.memoryAvailableBytes,
+          memoryCachedBytes: metrics.memoryCachedBytes,
+          diskTotalBytes: metrics.diskTotalBytes,
+          diskUsedBytes: metrics.diskUsedBytes,
+          diskAvailableBytes: metrics.diskAvailableBytes,
+          processCount: metrics.processes,
+        };
+      }),
+    readConsole: ({ sandboxId, maxBytes }) =>
+      answer(async () => {
+        const bytes = maxBytes === 0 ? DEFAULT_CONSOLE_BYTES : Math.min(maxBytes, MAX_CONSOLE_BYTES);
+        return { data: await host.get(sandboxId).readConsole(bytes) };
+      }),
+  };
+}
+
+const EMPTY_SPEC = { template: '', vcpus: 0, memoryMb: 0, envs: {}, internet: false, hostname: '' };
+
+/** Runs a method; whatever it throws leaves as a Connect error with our code in its detail. */
+async function answer<T>(method: () => Promise<T>): Promise<T> {
+  try {
+    return await method();
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
+
+/** The same for methods that answer with a stream. */
+async function* stream<T>(
+  context: HandlerContext,
+  method: (signal: AbortSignal) => AsyncGenerator<T>,
+): AsyncGenerator<T> {
+  try {
+    yield* method(context.signal);
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}

@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Accelerator } from '@dormouse/vmm';
+
+/** What a host agent is told about its machine. Paths are absolute. */
+export interface HostConfig {
+  /** Sandboxes' journals, sockets and disk layers. */
+  readonly dataDir: string;
+  /** Kernels, images and templates; usually the data directory. */
+  readonly assetsDir: string;
+  /** A tmpfs for guest RAM, default /dev/shm/dormouse. */
+  readonly memoryDir: string;
+  /** The guest agent's binary. */
+  readonly agentPath: string;
+  readonly accelerator: Accelerator;
+}
+
+/** Where the files of one sandbox are. */
+export interface SandboxPaths {
+  readonly dir: string;
+  readonly journal: string;
+  /** Sockets; the VM's user owns it. */
+  readonly runDir: string;
+  readonly layer: string;
+  readonly memory: string;
+}
+
+/** Directory of all sandboxes of a host. */
+export function sandboxesDir(config: HostConfig): string {
+  return join(config.dataDir, 'sandboxes');
+}
+
+/**
+ * Directory of guest RAM, by data directory: hosts that share a tmpfs must be able to tell which files nobody owns.
+ */
+export function guestMemoryDir(config: HostConfig): string {
+  const instance = createHash('sha256').update(config.dataDir).digest('hex').slice(0, 8);
+  return join(config.memoryDir, instance);
+}
+
+/** Where a sandbox's files are. `id` has been validated: it becomes a path. */
+export function sandboxPaths(config: HostConfig, id: string): SandboxPaths {
+  const dir = join(sandboxesDir(config), id);
+  return {
+    dir,
+    journal: join(dir, 'journal.json'),
+    runDir: join(dir, 'run'),
+    layer: join(dir, 'disk.qcow2'),
+    memory: join(guestMemoryDir(config), id),
+  };
+}
