@@ -19,6 +19,7 @@ import {
 import { type Logger, pino } from 'pino';
 import { type Configuration, readConfiguration } from './configuration.js';
 import { HostFacts, hostId } from './host-facts.js';
+import { RpcBoundary } from './rpc/boundary.js';
 import { hostService } from './rpc/host-service.js';
 import { listenRpc } from './rpc-server.js';
 import { stopRequested } from './stop-request.js';
@@ -53,7 +54,7 @@ async function main(): Promise<void> {
     config.accelerator,
   );
   const server = await listenRpc(configuration.socketPath, (router) => {
-    router.service(HostService, hostService(host, facts, configuration.assetsDir));
+    router.service(HostService, hostService(host, facts, configuration.assetsDir, new RpcBoundary(log)));
   });
   process.stdout.write(`${JSON.stringify({ ready: true, socket: configuration.socketPath })}\n`);
   log.info({ accelerator: config.accelerator, sandboxes: host.list().length }, 'ready');

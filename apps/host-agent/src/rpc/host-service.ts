@@ -1,7 +1,8 @@
-import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
-import { type HostService, toConnectError } from '@dormouse/host-api';
+import type { ServiceImpl } from '@connectrpc/connect';
+import type { HostService } from '@dormouse/host-api';
 import { listTemplates, type SandboxHost } from '@dormouse/sandbox';
 import type { HostFacts } from '../host-facts.js';
+import type { RpcBoundary } from './boundary.js';
 import { exec } from './exec.js';
 import { listDirectory, readFile, userOption, writeFile } from './files.js';
 import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateMessage } from './messages.js';
@@ -9,12 +10,15 @@ import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateM
 const DEFAULT_CONSOLE_BYTES = 65_536;
 const MAX_CONSOLE_BYTES = 1024 * 1024;
 
-/** The service on top of a host's sandboxes. Every method validates, acts and answers; errors are mapped in one place. */
+/** The service on top of a host's sandboxes. Every method validates, acts and answers; the boundary maps errors. */
 export function hostService(
   host: SandboxHost,
   facts: HostFacts,
   assetsDir: string,
+  boundary: RpcBoundary,
 ): Partial<ServiceImpl<typeof HostService>> {
+  const answer = boundary.answer.bind(boundary);
+  const stream = boundary.stream.bind(boundary);
   const guestOf = (sandboxId: string) => host.get(sandboxId).guest();
   return {
     getHost: () => answer(() => facts.describe(host)),
@@ -98,24 +102,3 @@ export function hostService(
 }
 
 const EMPTY_SPEC = { template: '', vcpus: 0, memoryMb: 0, envs: {}, internet: false, hostname: '' };
-
-/** Runs a method; whatever it throws leaves as a Connect error with our code in its detail. */
-async function answer<T>(method: () => Promise<T>): Promise<T> {
-  try {
-    return await method();
-  } catch (error) {
-    throw toConnectError(error);
-  }
-}
-
-/** The same for methods that answer with a stream. */
-async function* stream<T>(
-  context: HandlerContext,
-  method: (signal: AbortSignal) => AsyncGenerator<T>,
-): AsyncGenerator<T> {
-  try {
-    yield* method(context.signal);
-  } catch (error) {
-    throw toConnectError(error);
-  }
-}
