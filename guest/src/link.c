@@ -25,6 +25,10 @@
 /* The port wakes its writer when the host has taken something. This covers a
  * wake-up lost while the machine was being restored. */
 #define RECHECK_MS 250u
+/* A port tells of a disconnection and of the bytes of the next connection in no
+ * fixed order. Only one that lasts this long ends the session; any other is
+ * followed by a greeting. */
+#define DISCONNECT_MS 1000u
 
 static uint8_t in_buffer[IN_BYTES];
 static uint8_t out_buffer[OUT_BYTES];
@@ -52,6 +56,8 @@ static void work(struct task *task);
 static void recheck(struct timer *timer);
 static struct task work_task = { .run = work };
 static struct timer recheck_timer = { .fire = recheck };
+static void check_connection(struct timer *timer);
+static struct timer disconnect_timer = { .fire = check_connection };
 
 void link_wants_to_write(void)
 {
@@ -278,10 +284,21 @@ static void parse(void)
 
 static void disconnected(void)
 {
+	if (state.transport == LINK_PORT) {
+		loop_timer(&disconnect_timer, DISCONNECT_MS);
+		return;
+	}
 	end_session();
 	state.in_length = 0;
-	if (state.transport == LINK_SOCKET)
-		loop_close(&state.source);
+	loop_close(&state.source);
+}
+
+static void check_connection(struct timer *timer)
+{
+	(void)timer;
+	struct pollfd port = { .fd = state.source.fd };
+	if (poll(&port, 1, 0) > 0 && (port.revents & POLLHUP))
+		end_session();
 }
 
 static void receive(void)
