@@ -1,1 +1,2 @@
-export {};
+export { createApi } from './api.js';
+export type { Services } from './context.js';

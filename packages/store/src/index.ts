@@ -1,1 +1,12 @@
-export {};
+export { decodeCursor, encodeCursor, type Page, type PagePosition, type PageRequest } from './cursor.js';
+export {
+  type EmbeddedPostgres,
+  type EmbeddedPostgresOptions,
+  startEmbeddedPostgres,
+} from './embedded/index.js';
+export type { NewSandbox, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
+export { Store, type StoreOptions } from './store.js';
+export type { HostRecord, LocalAccess, SystemRepository } from './system-repository.js';
+export type { ApiKeyRecord, NewApiKeyRecord, TeamApiKeys } from './team-api-keys.js';
+export type { SandboxFilter, TeamSandboxes } from './team-sandboxes.js';
+export type { TeamScope } from './team-scope.js';

@@ -1,0 +1,32 @@
+import { DormouseError } from '@dormouse/errors';
+import { fromConnectError } from '@dormouse/host-api';
+
+/** How long the host may take for what it should answer at once. */
+export const HOST_CALL_TIMEOUT_MS = 30_000;
+
+/** How long a boot may take: longer than the host's own watchdog with its retries. */
+export const HOST_BOOT_TIMEOUT_MS = 300_000;
+
+/** The answer of a host call, with the host's errors in our own terms. */
+export async function hostCall<Answer>(call: Promise<Answer>): Promise<Answer> {
+  try {
+    return await call;
+  } catch (error) {
+    throw fromConnectError(error);
+  }
+}
+
+/** The answers of a streaming host call, with the host's errors in our own terms. */
+export async function* hostStream<Answer>(call: AsyncIterable<Answer>): AsyncGenerator<Answer, void, void> {
+  try {
+    yield* call;
+  } catch (error) {
+    throw fromConnectError(error);
+  }
+}
+
+/** What protobuf leaves optional and our host always sends. */
+export function expected<Value>(value: Value | undefined, what: string): Value {
+  if (value !== undefined) return value;
+  throw new DormouseError('internal', `the host agent answered without ${what}`);
+}

@@ -1,0 +1,58 @@
+import type { ErrorBody } from '@dormouse/contracts';
+import { DormouseError } from '@dormouse/errors';
+import type { Context } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { z } from 'zod';
+import type { AppEnv } from '../context.js';
+
+/** The error a client is told, for anything that was thrown. What is not meant for clients becomes `internal`. */
+export function toClientError(thrown: unknown): DormouseError {
+  if (thrown instanceof DormouseError) return thrown;
+  if (thrown instanceof HTTPException) return fromHttpException(thrown);
+  return new DormouseError('internal', 'something went wrong here; the server log has the details', {
+    cause: thrown,
+  });
+}
+
+function fromHttpException(exception: HTTPException): DormouseError {
+  switch (exception.status) {
+    case 400:
+      return new DormouseError('invalid_request', 'the body is not valid JSON', { cause: exception });
+    case 415:
+      return new DormouseError(
+        'invalid_request',
+        'the body has the wrong content type; send Content-Type: application/json',
+        { cause: exception },
+      );
+    default:
+      return new DormouseError('internal', 'something went wrong here; the server log has the details', {
+        cause: exception,
+      });
+  }
+}
+
+/** An error as /v1 writes it. */
+export function errorBody(error: DormouseError, requestId: string): ErrorBody {
+  const message = error.suggestion === undefined ? error.message : `${error.message}. ${error.suggestion}`;
+  return { error: { code: error.code, message, request_id: requestId } };
+}
+
+/** Answers an error. Our own mistakes are logged with their causes. */
+export function answerError(thrown: unknown, c: Context<AppEnv>): Response {
+  const error = toClientError(thrown);
+  if (error.httpStatus === 500) c.get('log').error({ err: error }, 'request failed');
+  else if (error.httpStatus > 500) c.get('log').warn({ err: error }, 'request failed');
+  if (error.code === 'unauthorized') c.header('WWW-Authenticate', 'Bearer');
+  if (error.code === 'unavailable' || error.code === 'no_capacity') c.header('Retry-After', '2');
+  return c.json(errorBody(error, c.get('requestId')), error.httpStatus as ContentfulStatusCode);
+}
+
+/** Names every field that is wrong, as `path: message`. */
+export function invalidRequest(problem: z.core.$ZodError | z.ZodError): DormouseError {
+  const issues = problem.issues.map((issue) => {
+    const at = issue.path.map(String).join('.');
+    return at === '' ? issue.message : `${at}: ${issue.message}`;
+  });
+  return new DormouseError('invalid_request', issues.join('; '));
+}

@@ -1,0 +1,43 @@
+import type { Store } from '@dormouse/store';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds; from a health check to a long exec. */
+const DURATION_BUCKETS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
+
+/** What /metrics shows. */
+export interface ControlPlaneMetrics {
+  readonly registry: Registry;
+  readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
+  readonly reconciled: Counter<'action'>;
+}
+
+/** A registry of its own, so that two control planes in one process do not mix. */
+export function createMetrics(store: Store): ControlPlaneMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const httpDuration = new Histogram({
+    name: 'dormouse_http_request_duration_seconds',
+    help: 'Time from request to the head of its answer',
+    labelNames: ['method', 'route', 'status'] as const,
+    buckets: DURATION_BUCKETS,
+    registers: [registry],
+  });
+  const reconciled = new Counter({
+    name: 'dormouse_reconciler_actions_total',
+    help: 'Differences between database and host that were put right',
+    labelNames: ['action'] as const,
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'dormouse_sandboxes',
+    help: 'Sandboxes by state',
+    labelNames: ['state'] as const,
+    registers: [registry],
+    async collect() {
+      for (const [state, count] of Object.entries(await store.system.countSandboxes())) {
+        this.set({ state }, count);
+      }
+    },
+  });
+  return { registry, httpDuration, reconciled };
+}

@@ -1,0 +1,51 @@
+import { randomBytes } from 'node:crypto';
+import type { MiddlewareHandler } from 'hono';
+import { routePath } from 'hono/route';
+import type { AppEnv, Services } from '../context.js';
+
+/** What clients may choose as their request's id: nothing that could forge a log line. */
+const REQUEST_ID_PATTERN = /^[a-zA-Z0-9_.-]{1,128}$/;
+
+/** The client's own id where it is acceptable, otherwise a new one. */
+export function requestId(offered: string | undefined): string {
+  return offered !== undefined && REQUEST_ID_PATTERN.test(offered)
+    ? offered
+    : `req_${randomBytes(8).toString('hex')}`;
+}
+
+/**
+ * Gives every request an id, measures it and logs it. Neither headers nor query are logged: keys and file names
+ * are the business of the client alone.
+ */
+export function requestLog({ log, metrics }: Services): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const started = performance.now();
+    const id = requestId(c.req.header('x-request-id'));
+    c.set('requestId', id);
+    c.set('log', log.child({ requestId: id }));
+    c.header('X-Request-Id', id);
+    await next();
+    const durationMs = performance.now() - started;
+    const route = routePath(c, -1);
+    metrics.httpDuration.observe(
+      { method: c.req.method, route, status: String(c.res.status) },
+      durationMs / 1000,
+    );
+    const caller = c.get('caller');
+    c.get('log')[isProbe(c.req.path) ? 'debug' : 'info'](
+      {
+        method: c.req.method,
+        path: c.req.path,
+        status: c.res.status,
+        durationMs: Math.round(durationMs),
+        ...(caller === undefined ? {} : { teamId: caller.teamId, keyId: caller.keyId }),
+      },
+      'request',
+    );
+  };
+}
+
+/** Asked every few seconds by machines. */
+function isProbe(path: string): boolean {
+  return path === '/healthz' || path === '/readyz' || path === '/metrics';
+}

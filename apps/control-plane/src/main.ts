@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import { DormouseError } from '@dormouse/errors';
+import { connectHost } from '@dormouse/host-api';
+import { Store } from '@dormouse/store';
+import { z } from 'zod';
+import { type Config, readConfig } from './config.js';
+import type { Services } from './context.js';
+import { ensureCredentials } from './credentials.js';
+import { createMetrics } from './http/metrics.js';
+import { createLogger, redirectConsole } from './log.js';
+import { failWith, once, stopRequested } from './process.js';
+import { reconcileForEver } from './reconciler/loop.js';
+import { InFlight } from './sandboxes/in-flight.js';
+import { startServer } from './server.js';
+
+/** Runs the control plane until asked to stop. Prints where it is, as one line of JSON, when it takes requests. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const log = createLogger(config.logLevel);
+  redirectConsole(log);
+  const stop = stopRequested({ whenStdinCloses: config.supervised });
+
+  const store = await openStore(config, (err) => log.warn({ err }, 'database connection lost'));
+  const { host, close } = connectHost(config.hostSocket);
+  try {
+    await ensureCredentials(config.credentialsPath, store);
+    const services: Services = {
+      store,
+      host,
+      log,
+      metrics: createMetrics(store),
+      inFlight: new InFlight(),
+      version: await version(),
+    };
+    const server = await startServer(services, { host: config.apiHost, port: config.apiPort });
+    process.stdout.write(`${JSON.stringify({ apiUrl: server.url })}\n`);
+    log.info({ url: server.url, version: services.version }, 'accepting requests');
+
+    const reconciling = reconcileForEver(services, stop);
+    await once(stop);
+    log.info('stopping');
+    await server.stop();
+    await reconciling;
+  } finally {
+    close();
+    await store.close();
+  }
+}
+
+async function openStore(config: Config, onConnectionError: (error: Error) => void): Promise<Store> {
+  try {
+    return await Store.open({ databaseUrl: config.databaseUrl, onConnectionError });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new DormouseError('unavailable', `the database cannot be used: ${why}`, {
+      cause: error,
+      suggestion: 'Check DATABASE_URL and that the server runs.',
+    });
+  }
+}
+
+async function version(): Promise<string> {
+  const manifest: unknown = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
+  return z.object({ version: z.string() }).parse(manifest).version;
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => failWith('control-plane', error),
+);

@@ -1,0 +1,31 @@
+import { type Sandbox as HostSandbox, SandboxState as HostSandboxState } from '@dormouse/host-api';
+import { startedAt } from '../sandboxes/create.js';
+import type { HostView } from './decide.js';
+
+/** What a host reports, as decisions see it; undefined for a state that this version does not know. */
+export function toHostView(sandbox: HostSandbox): HostView | undefined {
+  const state = hostState(sandbox.state);
+  if (state === undefined) return undefined;
+  return {
+    id: sandbox.id,
+    generation: Number(sandbox.generation),
+    state,
+    reason: sandbox.reason,
+    ...startedAt(sandbox),
+  };
+}
+
+function hostState(state: HostSandboxState): HostView['state'] | undefined {
+  switch (state) {
+    case HostSandboxState.PENDING:
+      return 'pending';
+    case HostSandboxState.RUNNING:
+      return 'running';
+    case HostSandboxState.STOPPING:
+      return 'stopping';
+    case HostSandboxState.STOPPED:
+      return 'stopped';
+    default:
+      return undefined;
+  }
+}

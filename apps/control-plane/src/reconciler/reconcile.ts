@@ -1,0 +1,109 @@
+import { SANDBOX_ID_PATTERN } from '@dormouse/contracts';
+import type { SandboxRecord } from '@dormouse/store';
+import type { Services } from '../context.js';
+import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
+import { registerHost } from '../host-registration.js';
+import { type Decision, decide, type HostView, type RowView } from './decide.js';
+import { toHostView } from './host-view.js';
+
+/** What one round did. */
+export interface RoundResult {
+  /** Everything but `nothing`. */
+  readonly acted: readonly { readonly id: string; readonly decision: Decision }[];
+}
+
+/**
+ * Compares every sandbox of database and host once and puts right what differs.
+ *
+ * The host is asked first and the database second: what the host has, some row announced before. The other way
+ * round a sandbox made in between would look like one that nobody wants.
+ *
+ * @param processStartedAt by the database's clock
+ * @throws when host or database cannot be reached; nothing has been changed then
+ */
+export async function reconcileOnce(services: Services, processStartedAt: Date): Promise<RoundResult> {
+  const { store, host, inFlight, log, metrics } = services;
+  using busy = inFlight.observe();
+  const askedAt = await store.system.now();
+  await registerHost(services);
+  const { sandboxes } = await hostCall(host.listSandboxes({}, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+  const onHost = new Map<string, HostView>();
+  const unknown = new Set<string>();
+  for (const sandbox of sandboxes) {
+    const view = toHostView(sandbox);
+    if (view === undefined || !SANDBOX_ID_PATTERN.test(sandbox.id)) unknown.add(sandbox.id);
+    else onHost.set(sandbox.id, view);
+  }
+  const rows = new Map((await store.system.liveSandboxes()).map((row) => [row.id, row]));
+
+  const acted: { id: string; decision: Decision }[] = [];
+  for (const id of new Set([...rows.keys(), ...onHost.keys()])) {
+    if (unknown.has(id)) continue;
+    const row = rows.get(id);
+    const decision = decide(row === undefined ? undefined : rowView(row), onHost.get(id), {
+      askedAt,
+      processStartedAt,
+      inFlight: busy.has(id),
+    });
+    if (decision.action === 'nothing') continue;
+    try {
+      await inFlight.run(id, () => act(services, id, row, decision));
+    } catch (err) {
+      log.warn({ err, sandboxId: id, action: decision.action }, 'reconciling failed');
+      continue;
+    }
+    acted.push({ id, decision });
+    metrics.reconciled.inc({ action: decision.action });
+    log[decision.action === 'touch' ? 'debug' : 'info']({ sandboxId: id, ...decision }, 'reconciled');
+  }
+  return { acted };
+}
+
+function rowView(row: SandboxRecord): RowView {
+  return {
+    id: row.id,
+    state: row.state,
+    generation: row.generation,
+    createdAt: row.created_at,
+    stateChangedAt: row.state_changed_at,
+    lastActiveAt: row.last_active_at,
+  };
+}
+
+/** Every change of a row compares and swaps, so a decision that came too late changes nothing. */
+async function act(
+  { store, host }: Services,
+  id: string,
+  row: SandboxRecord | undefined,
+  decision: Decision,
+): Promise<void> {
+  const { system } = store;
+  const destroy = () => hostCall(host.destroySandbox({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+  if (row === undefined) {
+    if (decision.action === 'destroy_on_host') await destroy();
+    return;
+  }
+  switch (decision.action) {
+    case 'record_stopped':
+      await system.transition({ id, from: row, to: 'stopped', changes: { reason: decision.reason } });
+      return;
+    case 'adopt': {
+      const { startedAt, lastActiveAt } = decision;
+      await system.transition({ id, from: row, to: 'running', changes: { startedAt, lastActiveAt } });
+      return;
+    }
+    case 'record_error':
+      await system.transition({ id, from: row, to: 'error', changes: { reason: decision.reason } });
+      return;
+    case 'finish_stopping':
+      await destroy();
+      await system.transition({ id, from: row, to: 'stopped' });
+      return;
+    case 'touch':
+      await system.touch(id, decision.lastActiveAt);
+      return;
+    case 'destroy_on_host':
+    case 'nothing':
+      return;
+  }
+}

@@ -1,0 +1,109 @@
+import type { CreateSandboxRequest } from '@dormouse/contracts';
+import { DormouseError } from '@dormouse/errors';
+import type { Sandbox as HostSandbox, Template as HostTemplate } from '@dormouse/host-api';
+import type { SandboxRecord, TeamScope } from '@dormouse/store';
+import type { z } from 'zod';
+import type { Services } from '../context.js';
+import { expected, HOST_BOOT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
+import { registerHost } from '../host-registration.js';
+import { newSandboxId } from './sandbox-id.js';
+
+const BYTES_PER_MB = 1024 * 1024;
+
+/**
+ * Makes a sandbox and answers when it takes commands. The row comes first, so that whatever happens in between,
+ * the reconciler can tell what was meant; a failing creation leaves a row that says why, and nothing on the host.
+ *
+ * @throws DormouseError `not_found` (template), or what the host says
+ */
+export async function createSandbox(
+  services: Services,
+  team: TeamScope,
+  wanted: z.output<typeof CreateSandboxRequest>,
+): Promise<SandboxRecord> {
+  const { host } = services;
+  const [template, hostId] = await Promise.all([
+    findTemplate(services, wanted.template),
+    registerHost(services),
+  ]);
+  const id = newSandboxId();
+  return services.inFlight.run(id, async () => {
+    const pending = await team.sandboxes.insert({
+      id,
+      template: template.name,
+      imageId: template.imageId,
+      vcpus: wanted.vcpus ?? template.defaultVcpus,
+      memoryMb: wanted.memory_mb ?? template.defaultMemoryMb,
+      diskMb: Math.round(Number(template.diskBytes) / BYTES_PER_MB),
+      timeoutSec: wanted.timeout_sec,
+      onTimeout: wanted.on_timeout,
+      internet: wanted.internet,
+      envs: wanted.envs,
+      metadata: wanted.metadata,
+      hostId,
+    });
+    let sandbox: HostSandbox;
+    try {
+      const answer = await hostCall(
+        host.createSandbox(
+          {
+            id,
+            generation: BigInt(pending.generation),
+            spec: {
+              template: pending.template,
+              vcpus: pending.vcpus,
+              memoryMb: pending.memory_mb,
+              envs: wanted.envs,
+              internet: pending.internet,
+            },
+          },
+          { timeoutMs: HOST_BOOT_TIMEOUT_MS },
+        ),
+      );
+      sandbox = expected(answer.sandbox, 'the new sandbox');
+    } catch (error) {
+      await giveUp(services, team, pending, error);
+      throw error;
+    }
+    const running = await team.sandboxes.transition({
+      id,
+      from: pending,
+      to: 'running',
+      changes: startedAt(sandbox),
+    });
+    if (running !== undefined) return running;
+    throw new DormouseError('invalid_state', `the sandbox ${id} was destroyed while it was starting`);
+  });
+}
+
+/** The times a host reports for a sandbox that runs. */
+export function startedAt(sandbox: HostSandbox): { startedAt: Date; lastActiveAt: Date } {
+  const started = new Date(Number(sandbox.startedAtMs) || Date.now());
+  const active = new Date(Number(sandbox.lastActiveAtMs));
+  return { startedAt: started, lastActiveAt: active > started ? active : started };
+}
+
+async function findTemplate({ host }: Services, name: string): Promise<HostTemplate> {
+  const { templates } = await hostCall(host.listTemplates({}, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+  const template = templates.find((candidate) => candidate.name === name);
+  if (template !== undefined) return template;
+  throw new DormouseError('not_found', `there is no template ${name}`, {
+    suggestion: 'GET /v1/templates lists what there is.',
+  });
+}
+
+async function giveUp(
+  { host, log }: Services,
+  team: TeamScope,
+  pending: SandboxRecord,
+  thrown: unknown,
+): Promise<void> {
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  try {
+    await team.sandboxes.transition({ id: pending.id, from: pending, to: 'error', changes: { reason } });
+    await hostCall(host.destroySandbox({ id: pending.id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+  } catch (err) {
+    // What could not be done now the reconciler does later.
+    log.warn({ err, sandboxId: pending.id }, 'clearing up after a failed creation failed');
+  }
+}

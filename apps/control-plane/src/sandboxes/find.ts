@@ -1,0 +1,32 @@
+import { SANDBOX_ID_PATTERN } from '@dormouse/contracts';
+import { DormouseError } from '@dormouse/errors';
+import { takesCommands } from '@dormouse/lifecycle';
+import type { SandboxRecord, TeamScope } from '@dormouse/store';
+
+/**
+ * A sandbox of the team.
+ *
+ * @throws DormouseError `not_found`, the same for unknown ids, another team's and destroyed ones
+ */
+export async function findSandbox(team: TeamScope, id: string): Promise<SandboxRecord> {
+  const record = SANDBOX_ID_PATTERN.test(id) ? await team.sandboxes.get(id) : undefined;
+  if (record === undefined) throw noSuchSandbox(id);
+  return record;
+}
+
+/**
+ * A sandbox of the team that takes commands.
+ *
+ * @throws DormouseError `not_found` or `invalid_state`
+ */
+export async function findRunning(team: TeamScope, id: string): Promise<SandboxRecord> {
+  const record = await findSandbox(team, id);
+  if (takesCommands(record.state)) return record;
+  const why = record.reason === null ? '' : ` (${record.reason})`;
+  throw new DormouseError('invalid_state', `the sandbox ${id} is ${record.state}${why}, not running`);
+}
+
+/** The one answer for every sandbox that a team has not got. */
+export function noSuchSandbox(id: string): DormouseError {
+  return new DormouseError('not_found', `there is no sandbox ${id.slice(0, 64)}`);
+}

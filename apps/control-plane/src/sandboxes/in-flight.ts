@@ -1,0 +1,38 @@
+/**
+ * Which sandboxes this process is changing right now. The reconciler keeps its hands off them: what it has read
+ * about them may be older than what is being done.
+ */
+export class InFlight {
+  readonly #running = new Map<string, number>();
+  readonly #observations = new Set<Set<string>>();
+
+  /** Runs work on a sandbox and remembers that it is running. */
+  async run<Result>(id: string, work: () => Promise<Result>): Promise<Result> {
+    this.#running.set(id, (this.#running.get(id) ?? 0) + 1);
+    for (const seen of this.#observations) seen.add(id);
+    try {
+      return await work();
+    } finally {
+      const left = (this.#running.get(id) ?? 1) - 1;
+      if (left === 0) this.#running.delete(id);
+      else this.#running.set(id, left);
+    }
+  }
+
+  /** Collects every sandbox that is being changed at any moment until the observation is closed. */
+  observe(): { has(id: string): boolean } & Disposable {
+    const seen = new Set(this.#running.keys());
+    this.#observations.add(seen);
+    return {
+      has: (id) => seen.has(id),
+      [Symbol.dispose]: () => {
+        this.#observations.delete(seen);
+      },
+    };
+  }
+
+  /** Whether a sandbox is being changed right now. */
+  has(id: string): boolean {
+    return this.#running.has(id);
+  }
+}

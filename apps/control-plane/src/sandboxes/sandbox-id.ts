@@ -1,0 +1,11 @@
+import { randomInt } from 'node:crypto';
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+const RANDOM_CHARACTERS = 20;
+
+/** A new sandbox id: `sb` and 20 random characters, 103 bits. */
+export function newSandboxId(): string {
+  let id = 'sb';
+  for (let i = 0; i < RANDOM_CHARACTERS; i++) id += ALPHABET[randomInt(ALPHABET.length)];
+  return id;
+}

@@ -1,0 +1,97 @@
+import { PassThrough } from 'node:stream';
+import { generateApiKey } from '@dormouse/auth';
+import { Store } from '@dormouse/store';
+import type { Services } from '../context.js';
+import { createMetrics } from '../http/metrics.js';
+import { createLogger } from '../log.js';
+import { InFlight } from '../sandboxes/in-flight.js';
+import { type ApiServer, startServer } from '../server.js';
+import { type ScriptedHost, startScriptedHost } from './scripted-host.js';
+import { startTemporaryDatabase } from './temporary-database.js';
+
+/** Somebody with a key. */
+export interface TestTeam {
+  readonly teamId: string;
+  readonly key: string;
+}
+
+/** A whole control plane on real sockets and a real database, with a scripted host. */
+export interface TestControlPlane {
+  readonly url: string;
+  readonly host: ScriptedHost;
+  readonly services: Services;
+  readonly server: ApiServer;
+  readonly team: TestTeam;
+  /** Everything that was logged so far. */
+  logged(): string;
+  newTeam(): Promise<TestTeam>;
+  /** A request with the first team's key, unless other headers say otherwise. */
+  request(path: string, init?: RequestInit): Promise<Response>;
+  /** Makes a sandbox and answers its id. */
+  createSandbox(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Starts everything; several seconds for the database. */
+export async function startTestControlPlane(): Promise<TestControlPlane> {
+  const database = await startTemporaryDatabase();
+  const host = await startScriptedHost();
+  const store = await Store.open({ databaseUrl: database.databaseUrl });
+  let logged = '';
+  const sink = new PassThrough();
+  sink.on('data', (chunk: Buffer) => {
+    logged += chunk.toString('utf8');
+  });
+  const services: Services = {
+    store,
+    host: host.client,
+    log: createLogger('debug', sink),
+    metrics: createMetrics(store),
+    inFlight: new InFlight(),
+    version: '0.0.0-test',
+  };
+  const server = await startServer(services, { host: '127.0.0.1', port: 0 });
+  const newTeam = () => makeTeam(store);
+  const team = await newTeam();
+  const request = (path: string, init: RequestInit = {}) => {
+    const headers = new Headers(init.headers);
+    if (!headers.has('x-api-key')) headers.set('x-api-key', team.key);
+    return fetch(`${server.url}${path}`, { ...init, headers });
+  };
+  return {
+    url: server.url,
+    host,
+    services,
+    server,
+    team,
+    logged: () => logged,
+    newTeam,
+    request,
+    createSandbox: async () => {
+      const answer = await request('/v1/sandboxes', { method: 'POST' });
+      const { id } = (await answer.json()) as { id: string };
+      return id;
+    },
+    close: async () => {
+      await server.stop();
+      await host.close();
+      await store.close();
+      await database.close();
+    },
+  };
+}
+
+let teams = 0;
+
+async function makeTeam(store: Store): Promise<TestTeam> {
+  const { key, lookup, hash } = generateApiKey();
+  teams += 1;
+  const teamId = await store.system.ensureLocalAccess({
+    email: `user${teams}@example.org`,
+    teamName: `team ${teams}`,
+    keyName: 'test',
+    lookup,
+    hash,
+  });
+  return { teamId, key };
+}

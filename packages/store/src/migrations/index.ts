@@ -1,0 +1,31 @@
+import { type Kysely, type Migration, Migrator, sql } from 'kysely';
+import type { Database } from '../schema.js';
+import { accountsAndSandboxes } from './0001-accounts-and-sandboxes.js';
+
+/** In the order of their names; a published one never changes. */
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-accounts-and-sandboxes': accountsAndSandboxes,
+};
+
+/** Any number that nobody else locks in this database. */
+const MIGRATION_LOCK = 7_203_451_988;
+
+/**
+ * Brings the database up to date. An advisory lock around all of it lets several control planes start at once:
+ * the migrator's own lock comes only after it has made its tables.
+ */
+export async function migrate(db: Kysely<Database>): Promise<void> {
+  await db.connection().execute(async (connection) => {
+    await sql`select pg_advisory_lock(${sql.lit(MIGRATION_LOCK)})`.execute(connection);
+    try {
+      const migrator = new Migrator({
+        db,
+        provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+      });
+      const { error } = await migrator.migrateToLatest();
+      if (error !== undefined) throw error;
+    } finally {
+      await sql`select pg_advisory_unlock(${sql.lit(MIGRATION_LOCK)})`.execute(connection);
+    }
+  });
+}

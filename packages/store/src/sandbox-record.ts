@@ -1,0 +1,39 @@
+import type { LifecyclePosition, SandboxState } from '@dormouse/lifecycle';
+import type { Selectable } from 'kysely';
+import type { SandboxesTable } from './schema.js';
+
+/** A sandbox as it is stored. */
+export type SandboxRecord = Readonly<Selectable<SandboxesTable>>;
+
+/** What is known of a sandbox before it exists anywhere. */
+export interface NewSandbox {
+  readonly id: string;
+  readonly template: string;
+  readonly imageId: string;
+  readonly vcpus: number;
+  readonly memoryMb: number;
+  readonly diskMb: number;
+  readonly timeoutSec: number;
+  readonly onTimeout: 'pause' | 'kill';
+  readonly internet: boolean;
+  readonly envs: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly hostId: string;
+}
+
+/** What may change together with a state. */
+export interface TransitionChanges {
+  readonly reason?: string | null;
+  readonly startedAt?: Date;
+  readonly lastActiveAt?: Date;
+  /** Marks it as destroyed on request: not shown any more once it has stopped. */
+  readonly deleted?: true;
+}
+
+/** One compare-and-swap. */
+export interface Transition {
+  readonly id: string;
+  readonly from: LifecyclePosition;
+  readonly to: SandboxState;
+  readonly changes?: TransitionChanges;
+}

@@ -1,0 +1,105 @@
+import type { SandboxState } from '@dormouse/lifecycle';
+import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+
+/** Set by the database at insertion. */
+type MadeAt = ColumnType<Date, never, never>;
+type TextMap = JSONColumnType<Readonly<Record<string, string>>, string, string>;
+
+export interface UsersTable {
+  readonly id: Generated<string>;
+  email: string;
+  name: string | null;
+  /** argon2id; null: cannot log in with a password. */
+  password_hash: string | null;
+  readonly created_at: MadeAt;
+}
+
+export interface TeamsTable {
+  readonly id: Generated<string>;
+  name: string;
+  readonly created_at: MadeAt;
+}
+
+export interface TeamMembersTable {
+  team_id: string;
+  user_id: string;
+  role: 'owner' | 'member';
+  readonly created_at: MadeAt;
+}
+
+export interface ApiKeysTable {
+  readonly id: Generated<string>;
+  team_id: string;
+  /** Who made it; null when nobody logged in did. */
+  user_id: string | null;
+  name: string;
+  /** First 8 hex digits of the key. */
+  lookup: string;
+  /** SHA-256 of the key's 64 hex digits, in hex. */
+  hash: string;
+  readonly created_at: MadeAt;
+  last_used_at: Date | null;
+}
+
+export interface HostsTable {
+  id: string;
+  agent_version: string;
+  accelerator: string;
+  cpu_count: number;
+  memory_total_mb: number;
+  readonly first_seen_at: MadeAt;
+  last_seen_at: Date;
+}
+
+export interface TemplatesTable {
+  readonly id: Generated<string>;
+  /** null: every team may use it. */
+  team_id: string | null;
+  name: string;
+  type: 'base' | 'snapshot';
+  image_id: string;
+  vcpus: number;
+  memory_mb: number;
+  disk_mb: number;
+  readonly created_at: MadeAt;
+}
+
+export interface SandboxesTable {
+  id: string;
+  team_id: string;
+  state: SandboxState;
+  generation: number;
+  /** Why it is in this state, when nobody asked for that. */
+  reason: string | null;
+  template: string;
+  image_id: string | null;
+  parent_snapshot: string | null;
+  vcpus: number;
+  memory_mb: number;
+  disk_mb: number;
+  timeout_sec: number;
+  on_timeout: 'pause' | 'kill';
+  internet: boolean;
+  envs: TextMap;
+  metadata: TextMap;
+  host_id: string | null;
+  resumed_by: 'memory' | 'reboot' | null;
+  readonly created_at: MadeAt;
+  state_changed_at: ColumnType<Date, never, Date>;
+  started_at: Date | null;
+  last_active_at: Date | null;
+  expires_at: Date | null;
+  paused_at: Date | null;
+  /** When somebody asked for its destruction; from `stopped` on it is not shown any more. */
+  deleted_at: Date | null;
+}
+
+export interface Database {
+  users: UsersTable;
+  teams: TeamsTable;
+  team_members: TeamMembersTable;
+  api_keys: ApiKeysTable;
+  hosts: HostsTable;
+  templates: TemplatesTable;
+  sandboxes: SandboxesTable;
+}

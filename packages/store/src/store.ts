@@ -1,0 +1,65 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import { migrate } from './migrations/index.js';
+import type { Database } from './schema.js';
+import { SystemRepository } from './system-repository.js';
+import { TeamScope } from './team-scope.js';
+
+/** How to reach the database. */
+export interface StoreOptions {
+  readonly databaseUrl: string;
+  /** Most connections at once; default 10. */
+  readonly poolSize?: number;
+  /** Called when an idle connection breaks; the pool replaces it by itself. */
+  readonly onConnectionError?: (error: Error) => void;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Nothing here runs long; a lock that is never released must not hold a request for ever. */
+const STATEMENT_TIMEOUT_MS = 30_000;
+
+/** Everything durable. */
+export class Store {
+  readonly #db: Kysely<Database>;
+  readonly system: SystemRepository;
+
+  private constructor(db: Kysely<Database>) {
+    this.#db = db;
+    this.system = new SystemRepository(db);
+  }
+
+  /** Connects and brings the database's schema up to date. */
+  static async open(options: StoreOptions): Promise<Store> {
+    const pool = new pg.Pool({
+      connectionString: options.databaseUrl,
+      max: Math.max(2, options.poolSize ?? 10),
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      application_name: 'dormouse',
+    });
+    pool.on('error', (error) => options.onConnectionError?.(error));
+    const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+    try {
+      await migrate(db);
+    } catch (error) {
+      await db.destroy();
+      throw error;
+    }
+    return new Store(db);
+  }
+
+  /** What one team may see and change. */
+  forTeam(teamId: string): TeamScope {
+    return new TeamScope(this.#db, teamId);
+  }
+
+  /** Throws when the database does not answer. */
+  async ping(): Promise<void> {
+    await sql`select 1`.execute(this.#db);
+  }
+
+  async close(): Promise<void> {
+    await this.#db.destroy();
+  }
+}

@@ -1,0 +1,175 @@
+import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
+import { type Kysely, sql } from 'kysely';
+import type { SandboxRecord, Transition } from './sandbox-record.js';
+import type { Database } from './schema.js';
+import type { ApiKeyRecord } from './team-api-keys.js';
+import { compareAndSwap } from './transition.js';
+
+/** What a host says of itself. */
+export interface HostRecord {
+  readonly id: string;
+  readonly agentVersion: string;
+  readonly accelerator: string;
+  readonly cpuCount: number;
+  readonly memoryTotalMb: number;
+}
+
+/** A key that must work, whatever the database held before. */
+export interface LocalAccess {
+  readonly email: string;
+  readonly teamName: string;
+  readonly keyName: string;
+  readonly lookup: string;
+  readonly hash: string;
+}
+
+/** How stale `last_used_at` of a key may be: not every request is worth a write. */
+const LAST_USED_PRECISION_SEC = 60;
+
+/**
+ * What is not bound to a team: for the reconciler, for authentication and for setting up. Request handlers
+ * work with a TeamScope instead.
+ */
+export class SystemRepository {
+  readonly #db: Kysely<Database>;
+
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  /** The database's clock, by which rows are stamped. */
+  async now(): Promise<Date> {
+    const { rows } = await sql<{ now: Date }>`select now()::timestamptz(3) as now`.execute(this.#db);
+    return rows[0]!.now;
+  }
+
+  /** Every sandbox that has not ended. */
+  async liveSandboxes(): Promise<SandboxRecord[]> {
+    return this.#db
+      .selectFrom('sandboxes')
+      .selectAll()
+      .where('state', 'not in', ['stopped', 'error'])
+      .orderBy('created_at')
+      .execute();
+  }
+
+  async transition(transition: Transition): Promise<SandboxRecord | undefined> {
+    return compareAndSwap(this.#db, undefined, transition);
+  }
+
+  /** Records activity that a host reported; never turns it back. */
+  async touch(id: string, lastActiveAt: Date): Promise<void> {
+    await this.#db
+      .updateTable('sandboxes')
+      .set({ last_active_at: lastActiveAt })
+      .where('id', '=', id)
+      .where((where) =>
+        where.or([where('last_active_at', 'is', null), where('last_active_at', '<', lastActiveAt)]),
+      )
+      .execute();
+  }
+
+  /** Number of sandboxes in each state; those destroyed on request are left out. */
+  async countSandboxes(): Promise<Record<SandboxState, number>> {
+    const rows = await this.#db
+      .selectFrom('sandboxes')
+      .select(['state', (select) => select.fn.countAll<string>().as('count')])
+      .where((where) =>
+        where.or([where('deleted_at', 'is', null), where('state', 'not in', ['stopped', 'error'])]),
+      )
+      .groupBy('state')
+      .execute();
+    const counts = Object.fromEntries(SANDBOX_STATES.map((state) => [state, 0])) as Record<
+      SandboxState,
+      number
+    >;
+    for (const { state, count } of rows) counts[state] = Number(count);
+    return counts;
+  }
+
+  /** Remembers a host and that it is alive. */
+  async upsertHost(host: HostRecord): Promise<void> {
+    const values = {
+      agent_version: host.agentVersion,
+      accelerator: host.accelerator,
+      cpu_count: host.cpuCount,
+      memory_total_mb: host.memoryTotalMb,
+      last_seen_at: sql<Date>`now()`,
+    };
+    await this.#db
+      .insertInto('hosts')
+      .values({ id: host.id, ...values })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
+      .execute();
+  }
+
+  /** Keys that begin with these digits; the caller compares the digests. */
+  async apiKeysByLookup(lookup: string): Promise<ApiKeyRecord[]> {
+    return this.#db.selectFrom('api_keys').selectAll().where('lookup', '=', lookup).execute();
+  }
+
+  /** Remembers that a key was used, to the minute. */
+  async touchApiKey(id: string): Promise<void> {
+    await this.#db
+      .updateTable('api_keys')
+      .set({ last_used_at: sql<Date>`now()` })
+      .where('id', '=', id)
+      .where(
+        sql<boolean>`(last_used_at is null or last_used_at < now() - make_interval(secs => ${sql.lit(LAST_USED_PRECISION_SEC)}))`,
+      )
+      .execute();
+  }
+
+  /**
+   * Makes sure that a key works: finds or makes the user, the user's own team and the key, in one transaction.
+   *
+   * @returns the team the key belongs to
+   */
+  async ensureLocalAccess(access: LocalAccess): Promise<string> {
+    return this.#db.transaction().execute(async (transaction) => {
+      // Two control planes at their first start must not make two users.
+      await sql`select pg_advisory_xact_lock(hashtext('dormouse local access'))`.execute(transaction);
+      const known = await transaction
+        .selectFrom('api_keys')
+        .select('team_id')
+        .where('hash', '=', access.hash)
+        .executeTakeFirst();
+      if (known !== undefined) return known.team_id;
+
+      const member = await transaction
+        .selectFrom('users')
+        .innerJoin('team_members', 'team_members.user_id', 'users.id')
+        .select(['users.id as userId', 'team_members.team_id as teamId'])
+        .where('users.email', '=', access.email)
+        .where('team_members.role', '=', 'owner')
+        .orderBy('team_members.created_at')
+        .executeTakeFirst();
+      const { userId, teamId } = member ?? (await makeUserWithTeam(transaction, access));
+      await transaction
+        .insertInto('api_keys')
+        .values({
+          team_id: teamId,
+          user_id: userId,
+          name: access.keyName,
+          lookup: access.lookup,
+          hash: access.hash,
+        })
+        .execute();
+      return teamId;
+    });
+  }
+}
+
+async function makeUserWithTeam(
+  db: Kysely<Database>,
+  { email, teamName }: LocalAccess,
+): Promise<{ userId: string; teamId: string }> {
+  const user = await db.insertInto('users').values({ email }).returning('id').executeTakeFirstOrThrow();
+  const team = await db
+    .insertInto('teams')
+    .values({ name: teamName })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  await db.insertInto('team_members').values({ team_id: team.id, user_id: user.id, role: 'owner' }).execute();
+  return { userId: user.id, teamId: team.id };
+}

@@ -1,0 +1,58 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
+import type { ApiKeysTable, Database } from './schema.js';
+
+/** An API key as it is stored. */
+export type ApiKeyRecord = Readonly<Selectable<ApiKeysTable>>;
+
+/** A key to keep: never the key itself. */
+export interface NewApiKeyRecord {
+  readonly name: string;
+  readonly lookup: string;
+  readonly hash: string;
+}
+
+/** The API keys of one team. */
+export class TeamApiKeys {
+  readonly #db: Kysely<Database>;
+  readonly #teamId: string;
+
+  constructor(db: Kysely<Database>, teamId: string) {
+    this.#db = db;
+    this.#teamId = teamId;
+  }
+
+  async insert(key: NewApiKeyRecord): Promise<ApiKeyRecord> {
+    return this.#db
+      .insertInto('api_keys')
+      .values({ team_id: this.#teamId, ...key })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+  }
+
+  /** Newest first. */
+  async list(page: PageRequest): Promise<Page<ApiKeyRecord>> {
+    let query = this.#db
+      .selectFrom('api_keys')
+      .selectAll()
+      .where('team_id', '=', this.#teamId)
+      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
+      .limit(page.limit + 1);
+    if (page.cursor !== undefined) {
+      const { createdAt, id } = decodeCursor(page.cursor);
+      query = query.where(sql<boolean>`(created_at, id::text) < (${createdAt}, ${id})`);
+    }
+    return cutPage(await query.execute(), page.limit);
+  }
+
+  /** Whether it was there to delete. */
+  async delete(id: string): Promise<boolean> {
+    const result = await this.#db
+      .deleteFrom('api_keys')
+      .where('team_id', '=', this.#teamId)
+      .where(sql<boolean>`id::text = ${id}`)
+      .executeTakeFirst();
+    return result.numDeletedRows > 0n;
+  }
+}

@@ -1,0 +1,99 @@
+import { FIRST_GENERATION, type SandboxState } from '@dormouse/lifecycle';
+import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
+import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
+import type { NewSandbox, SandboxRecord, Transition } from './sandbox-record.js';
+import type { Database } from './schema.js';
+import { compareAndSwap } from './transition.js';
+
+/** Which sandboxes of a team. */
+export interface SandboxFilter extends PageRequest {
+  readonly state?: SandboxState | undefined;
+  /** All of these must be there with these values. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** The sandboxes of one team. Those that were destroyed on request are gone for it. */
+export class TeamSandboxes {
+  readonly #db: Kysely<Database>;
+  readonly #teamId: string;
+
+  constructor(db: Kysely<Database>, teamId: string) {
+    this.#db = db;
+    this.#teamId = teamId;
+  }
+
+  /** A sandbox, or undefined: not there, another team's and destroyed are the same. */
+  async get(id: string): Promise<SandboxRecord | undefined> {
+    return this.#visible().where('id', '=', id).executeTakeFirst();
+  }
+
+  /** Newest first. */
+  async list(filter: SandboxFilter): Promise<Page<SandboxRecord>> {
+    let query = this.#visible()
+      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
+      .limit(filter.limit + 1);
+    if (filter.state !== undefined) query = query.where('state', '=', filter.state);
+    if (filter.metadata !== undefined && Object.keys(filter.metadata).length > 0) {
+      query = query.where(sql<boolean>`metadata @> ${JSON.stringify(filter.metadata)}::jsonb`);
+    }
+    if (filter.cursor !== undefined) {
+      const { createdAt, id } = decodeCursor(filter.cursor);
+      query = query.where(sql<boolean>`(created_at, id) < (${createdAt}, ${id})`);
+    }
+    return cutPage(await query.execute(), filter.limit);
+  }
+
+  /** Records a sandbox that is about to be made. */
+  async insert(sandbox: NewSandbox): Promise<SandboxRecord> {
+    return this.#db
+      .insertInto('sandboxes')
+      .values({
+        id: sandbox.id,
+        team_id: this.#teamId,
+        state: 'pending',
+        generation: FIRST_GENERATION,
+        template: sandbox.template,
+        image_id: sandbox.imageId,
+        vcpus: sandbox.vcpus,
+        memory_mb: sandbox.memoryMb,
+        disk_mb: sandbox.diskMb,
+        timeout_sec: sandbox.timeoutSec,
+        on_timeout: sandbox.onTimeout,
+        internet: sandbox.internet,
+        envs: JSON.stringify(sandbox.envs),
+        metadata: JSON.stringify(sandbox.metadata),
+        host_id: sandbox.hostId,
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+  }
+
+  /** Moves one of the team's sandboxes; undefined when it was not where the caller believed. */
+  async transition(transition: Transition): Promise<SandboxRecord | undefined> {
+    return compareAndSwap(this.#db, this.#teamId, transition);
+  }
+
+  /** Hides a sandbox that has ended already. Whether it was there to hide. */
+  async hideEnded(id: string): Promise<boolean> {
+    const result = await this.#db
+      .updateTable('sandboxes')
+      .set({ deleted_at: sql<Date>`now()` })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('state', 'in', ['stopped', 'error'])
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst();
+    return result.numUpdatedRows > 0n;
+  }
+
+  #visible(): SelectQueryBuilder<Database, 'sandboxes', SandboxRecord> {
+    return this.#db
+      .selectFrom('sandboxes')
+      .selectAll()
+      .where('team_id', '=', this.#teamId)
+      .where((where) =>
+        where.or([where('deleted_at', 'is', null), where('state', 'not in', ['stopped', 'error'])]),
+      );
+  }
+}
