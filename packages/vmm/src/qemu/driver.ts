@@ -12,6 +12,8 @@ import { QmpClient } from './qmp.js';
 /** QEMU itself answers within a tenth of a second; the bound is for a machine that swaps or is overcommitted. */
 const CONTROL_TIMEOUT_MS = 30_000;
 const ATTACH_TIMEOUT_MS = 5_000;
+/** What setpriv ends with when there is no such program; QEMU itself never does. Source: setpriv(1), "Exit status". */
+const PROGRAM_NOT_FOUND = 127;
 
 /** Drives stock QEMU, its microvm machine. Processes are detached: they survive whoever started them. */
 export class QemuDriver implements VmDriver {
@@ -22,6 +24,7 @@ export class QemuDriver implements VmDriver {
     const commandLine = await this.#commandLine(spec);
     const child = await startDetached(qemuCommand(spec, commandLine), spec.logDir);
     const failed = child.exit.then(async ({ exitCode, signal: name }) => {
+      if (exitCode === PROGRAM_NOT_FOUND) throw missingTool('qemu-system-x86_64');
       const how = exitCode === undefined ? `signal ${name}` : `exit code ${exitCode}`;
       throw new DormouseError('boot_failed', `QEMU ended with ${how}: ${await vmmLogTail(spec.logDir)}`);
     });
@@ -114,16 +117,18 @@ async function startDetached(
     child.unref();
     return { pid: child.pid!, exit };
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') {
-      throw new DormouseError('missing_tool', `${program} is not installed`, {
-        cause: error,
-        suggestion: 'Run `./dormouse doctor`: it names the missing packages.',
-      });
-    }
+    if (systemErrorCode(error) === 'ENOENT') throw missingTool(program, error);
     throw fromUnknown(error);
   } finally {
     await log.close();
   }
+}
+
+function missingTool(program: string, cause?: unknown): DormouseError {
+  return new DormouseError('missing_tool', `${program} is not installed`, {
+    cause,
+    suggestion: 'Run `./dormouse doctor`: it names the missing packages.',
+  });
 }
 
 /** setpriv becomes QEMU by exec, so the pid and the group are QEMU's own. */

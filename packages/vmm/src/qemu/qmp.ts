@@ -75,8 +75,13 @@ export class QmpClient {
     const socket = await connectWithRetry(path, timeoutMs, signal);
     const lines = new LineReader(socket);
     try {
-      const first = await lines.first(timeoutMs);
-      const { major, minor, micro } = greeting.parse(first).QMP.version.qemu;
+      const first = greeting.safeParse(await lines.first(timeoutMs));
+      if (!first.success) {
+        throw new DormouseError('boot_failed', 'what answers at the control socket is not QEMU', {
+          cause: first.error,
+        });
+      }
+      const { major, minor, micro } = first.data.QMP.version.qemu;
       const client = new QmpClient(socket, lines, `${major}.${minor}.${micro}`);
       await client.execute('qmp_capabilities');
       return client;
