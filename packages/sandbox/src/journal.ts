@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
+import type { SandboxState } from '@dormouse/lifecycle';
 import { replaceFile } from '@dormouse/rootfs';
 import { z } from 'zod';
 import { SANDBOX_ID, type SandboxSpec } from './sandbox-spec.js';
 
 /** What a host knows of a sandbox's life. A destroyed sandbox has no journal. */
-export type HostState = 'pending' | 'running' | 'stopping' | 'stopped';
+export type HostState = Extract<SandboxState, 'pending' | 'running' | 'stopping' | 'stopped'>;
 
 /** The durable truth about one sandbox: enough to find its VM, or to clean up after it, when the agent has died. */
 export interface Journal {

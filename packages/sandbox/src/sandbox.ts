@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { Guest, type GuestLink } from '@dormouse/guest-link';
+import { assertMove, isFinal, takesCommands } from '@dormouse/lifecycle';
 import { createLayer, imagePath } from '@dormouse/rootfs';
 import { CONSOLE_LOG, type MicroVm, readConsoleLog, type VmExit, type VmUser } from '@dormouse/vmm';
 import { type BootEnvironment, bootGuest, configureGuest } from './boot.js';
@@ -112,7 +113,7 @@ export class Sandbox {
    */
   async guest(): Promise<Guest> {
     const { state, reason } = this.#journal;
-    if (state !== 'running' || this.#session === undefined) {
+    if (!takesCommands(state) || this.#session === undefined) {
       const why = reason === undefined ? '' : `: ${reason}`;
       throw new DormouseError('invalid_state', `the sandbox is ${state}${why}`);
     }
@@ -227,7 +228,7 @@ export class Sandbox {
   async #removeEverything(): Promise<void> {
     const { paths } = this;
     const present = await readdir(paths.dir).catch(() => undefined);
-    if (present !== undefined) await this.#record({ state: 'stopping' });
+    if (present !== undefined && !isFinal(this.#journal.state)) await this.#record({ state: 'stopping' });
     await this.#endVm();
     await rm(paths.memory, { force: true });
     if (present === undefined) return;
@@ -251,6 +252,7 @@ export class Sandbox {
 
   async #record(change: Partial<Journal>): Promise<void> {
     const next: Journal = { ...this.#journal, ...change };
+    if (next.state !== this.#journal.state) assertMove(this.#journal.state, next.state);
     await writeJournal(this.paths.journal, next);
     this.#journal = next;
   }
