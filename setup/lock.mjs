@@ -50,6 +50,7 @@ function tryLock(path, options) {
     holder.stdout.once('data', () => {
       holder.unref();
       resolve(async () => {
+        holder.ref();
         holder.stdin.end();
         await closed;
       });

@@ -7,7 +7,7 @@ const json = (end === -1 ? args : args.slice(0, end)).includes('--json');
 
 process.title = ['dormouse', ...args.slice(0, 1)].join(' ');
 try {
-  await buildProgram().parseAsync(args, { from: 'user' });
+  await buildProgram({ json }).parseAsync(args, { from: 'user' });
 } catch (thrown) {
   const report = reportError(thrown, { json, debug: process.env.DORMOUSE_DEBUG === '1' });
   process.stderr.write(report.text);

@@ -1,15 +1,35 @@
 import { Command } from 'commander';
 import { checkoutVersion } from './checkout.js';
+import { addCompletion } from './commands/completion.js';
+import { addDemo } from './commands/demo.js';
+import { addDoctor } from './commands/doctor.js';
+import { addKey } from './commands/key.js';
+import { addSandbox } from './commands/sandbox.js';
+import { addTemplate } from './commands/template.js';
+import { addTest } from './commands/test.js';
 import { addUp } from './commands/up.js';
 
-/** The whole command tree. Commands load what they need when they run, so that `--help` is quick. */
-export function buildProgram(): Command {
+/**
+ * The whole command tree. Commands load what they need when they run, so that `--help` is quick.
+ *
+ * @param json errors are told in JSON by the caller, so commander keeps quiet about them
+ */
+export function buildProgram({ json = false }: { json?: boolean } = {}): Command {
   const program = new Command('dormouse')
     .description('microVM sandboxes that sleep instead of dying')
     .version(checkoutVersion())
     .enablePositionalOptions()
-    .showHelpAfterError('(--help shows what there is)');
+    // Subcommands copy these when they are made, so they come first.
+    .exitOverride()
+    .configureOutput(json ? { writeErr: () => {} } : {});
+  if (!json) program.showHelpAfterError('  --help shows what there is.');
   addUp(program);
-  program.exitOverride();
+  addDemo(program);
+  addDoctor(program);
+  addSandbox(program);
+  addTemplate(program);
+  addKey(program);
+  addTest(program);
+  addCompletion(program);
   return program;
 }

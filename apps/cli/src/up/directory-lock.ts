@@ -42,6 +42,7 @@ export class DirectoryLock implements AsyncDisposable {
       });
       holder.stdout.once('data', () => {
         const release = async (): Promise<void> => {
+          holder.ref();
           holder.stdin.end();
           await ended;
         };

@@ -13,8 +13,8 @@ export interface OrphanPatience {
   readonly afterKillMs: number;
 }
 
-/** A host agent shuts its sandboxes down before it ends. */
-const PATIENCE: OrphanPatience = { aloneMs: 30_000, afterTermMs: 30_000, afterKillMs: 5_000 };
+/** Asked to end, a host agent shuts its sandboxes down first. */
+const PATIENCE: OrphanPatience = { aloneMs: 10_000, afterTermMs: 30_000, afterKillMs: 5_000 };
 
 /**
  * Waits until the processes of an `up` that was killed are gone. They notice the closed pipe themselves; who does
@@ -43,7 +43,9 @@ export async function outwaitOrphans(
     return true;
   };
   const kill = (name: 'SIGTERM' | 'SIGKILL'): void => {
-    for (const { pid } of living()) process.kill(pid, name);
+    // Each leads a process group of its own; a preparation's tools must end with it, services see to theirs.
+    for (const process_ of living())
+      process.kill(process_.name === 'prepare' ? -process_.pid : process_.pid, name);
   };
   try {
     if (!(await gone(patience.aloneMs))) kill('SIGTERM');

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, fstatSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -6,7 +6,8 @@ import { DormouseError } from '@dormouse/errors';
 import { ENTRY_POINTS } from '../checkout.js';
 import type { Step, Steps } from '../terminal/steps.js';
 import { type ChildLine, errorOfLine, readChildLine } from './child-line.js';
-import { lastLines, logPath, openLog } from './logs.js';
+import { failureOf } from './failure.js';
+import { logPath, openLog } from './logs.js';
 
 const NAME = 'prepare';
 
@@ -22,6 +23,8 @@ export interface AssetsRequest {
   readonly rebuild?: boolean | undefined;
   /** Directory of the logs. */
   readonly logs: string;
+  /** Told the pid of the program that prepares. */
+  readonly onProcess?: ((name: string, pid: number) => void) | undefined;
 }
 
 /**
@@ -49,11 +52,12 @@ export async function prepareAssets(
   });
   closeSync(log);
   child.stdin?.on('error', () => {});
+  if (child.pid !== undefined) request.onProcess?.(NAME, child.pid);
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   let killer: NodeJS.Timeout | undefined;
   const stop = (): void => {
-    child.kill('SIGTERM');
-    killer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    signalGroup(child, 'SIGTERM');
+    killer = setTimeout(() => signalGroup(child, 'SIGKILL'), STOP_TIMEOUT_MS);
   };
   signal.addEventListener('abort', stop, { once: true });
 
@@ -71,12 +75,19 @@ export async function prepareAssets(
     const [code, killedBy] = await closed;
     signal.throwIfAborted();
     if (code === 0 && last && !error) return last;
-    throw error ?? failure(killedBy ?? `exit ${code}`, logPath(request.logs, NAME), offset);
+    const what = `preparing kernel and template failed (${killedBy ?? `exit ${code}`})`;
+    throw error ?? failureOf(what, logPath(request.logs, NAME), offset);
   } finally {
     clearTimeout(killer);
     signal.removeEventListener('abort', stop);
     shown.fail();
   }
+}
+
+/** The tools it started stop with it: they would go on writing where the next preparation writes. */
+function signalGroup(child: ChildProcess, name: 'SIGTERM' | 'SIGKILL'): void {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+    process.kill(-child.pid, name);
 }
 
 /** @throws DormouseError `setup_failed` when a program of another app is not built */
@@ -85,12 +96,6 @@ export function requireEntryPoint(path: string): void {
   throw new DormouseError('setup_failed', `${path} is missing`, {
     suggestion: 'Start through ./dormouse, which builds everything first.',
   });
-}
-
-function failure(ending: string, log: string, offset: number): DormouseError {
-  const said = lastLines(log, offset, 1)[0];
-  const message = `preparing kernel and template failed (${ending})${said === undefined ? '' : `: ${said}`}`;
-  return new DormouseError('setup_failed', message, { suggestion: `The whole log: ${log}` });
 }
 
 /** Turns the program's lines into steps. */

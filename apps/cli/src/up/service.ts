@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { fromUnknown } from '@dormouse/errors';
 import { restartDelayMs, STABLE_MS } from './back-off.js';
 import { type ChildLine, errorOfLine, readChildLine } from './child-line.js';
-import { lastLines, logPath, openLog } from './logs.js';
+import { failureOf } from './failure.js';
+import { logPath, openLog } from './logs.js';
 
 /** A program that `up` keeps running. */
 export interface ServiceSpec {
@@ -115,7 +116,7 @@ export class Service {
     return this.#stopping;
   }
 
-  /** While it is being stopped: asks once more and waits only a little. */
+  /** While it is being stopped: waits only a little longer. */
   hurry(): void {
     this.#hurry?.();
   }
@@ -134,10 +135,7 @@ export class Service {
       }, delayMs);
     };
     killAfter(this.#spec.stopTimeoutMs);
-    this.#hurry = () => {
-      child.kill('SIGTERM');
-      killAfter(HURRIED_STOP_MS);
-    };
+    this.#hurry = () => killAfter(HURRIED_STOP_MS);
     child.kill('SIGTERM');
     await ended;
     clearTimeout(killer);
@@ -215,11 +213,7 @@ export class Service {
     const { name, isReady, readyTimeoutMs } = this.#spec;
     return new Promise((resolve, reject) => {
       const log = logPath(this.#logs, name);
-      const fail = (what: string): void => {
-        const said = lastLines(log, offset, 1)[0];
-        const message = `${name} ${what}${said === undefined ? '' : `: ${said}`}`;
-        reject(new DormouseError('setup_failed', message, { suggestion: `Its log: ${log}` }));
-      };
+      const fail = (what: string): void => reject(failureOf(`${name} ${what}`, log, offset));
       const timer = setTimeout(() => fail(`was not ready after ${readyTimeoutMs / 1000} s`), readyTimeoutMs);
       void ended.then((ending) => {
         clearTimeout(timer);

@@ -62,6 +62,7 @@ export class Stack implements AsyncDisposable {
     checkDataPath(options.data);
     checkTools();
     checkSharedMemory(shmDirectory());
+    for (const path of Object.values(ENTRY_POINTS)) requireEntryPoint(path);
     const stack = new Stack(options, steps);
     try {
       await stack.#claimDirectory(signal);
@@ -115,7 +116,7 @@ export class Stack implements AsyncDisposable {
         await service.stop();
         continue;
       }
-      await inStep(this.#steps, `Stop the ${service.name}`, async () => {
+      await inStep(this.#steps, `Stop the ${service.name.replace('-', ' ')}`, async () => {
         const stopped = service.stop();
         if (this.#hurried) service.hurry();
         await stopped;
@@ -163,15 +164,18 @@ export class Stack implements AsyncDisposable {
 
   async #startAll(signal: AbortSignal): Promise<void> {
     const { paths } = this;
-    this.#saveState();
-    await prepareAssets({ assets: paths.root, template: 'base', logs: paths.logs }, this.#steps, signal);
+    const onProcess = (name: string, pid: number): void => this.#saveState([{ name, pid }]);
+    await prepareAssets(
+      { assets: paths.root, template: 'base', logs: paths.logs, onProcess },
+      this.#steps,
+      signal,
+    );
     if (this.#wiring.databaseUrl === undefined) await this.#startDatabase(signal);
     await this.#startHostAgent(signal);
     await this.#startControlPlane(signal);
   }
 
   async #startDatabase(signal: AbortSignal): Promise<void> {
-    requireEntryPoint(ENTRY_POINTS.database);
     const service = this.#add(databaseService(this.paths), (line) => {
       const changed = this.#wiring.databaseUrl !== undefined && this.#wiring.databaseUrl !== line.databaseUrl;
       this.#wiring.databaseUrl = String(line.databaseUrl);
@@ -182,7 +186,6 @@ export class Stack implements AsyncDisposable {
   }
 
   async #startHostAgent(signal: AbortSignal): Promise<void> {
-    requireEntryPoint(ENTRY_POINTS.hostAgent);
     const service = this.#add(hostAgentService(this.paths), ({ accelerator }) => {
       if (typeof accelerator === 'string') this.#accelerator = accelerator;
     });
@@ -190,7 +193,6 @@ export class Stack implements AsyncDisposable {
   }
 
   async #startControlPlane(signal: AbortSignal): Promise<void> {
-    requireEntryPoint(ENTRY_POINTS.controlPlane);
     const service = this.#add(controlPlaneService(this.paths, this.#wiring), (line) => {
       this.#apiUrl = String(line.apiUrl);
       // A port that was chosen freely is kept from now on: clients know it.
@@ -216,8 +218,8 @@ export class Stack implements AsyncDisposable {
     return service;
   }
 
-  #saveState(): void {
-    const processes = this.#services.flatMap(({ name, pid }) => {
+  #saveState(others: readonly { readonly name: string; readonly pid: number }[] = []): void {
+    const processes = [...this.#services, ...others].flatMap(({ name, pid }) => {
       const identity = pid === undefined ? undefined : identify(pid);
       return identity ? [{ name, ...identity }] : [];
     });

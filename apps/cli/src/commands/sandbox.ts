@@ -1,0 +1,19 @@
+import type { Command } from 'commander';
+import { withConnection } from './options.js';
+import { addSandboxCopy } from './sandbox-copy.js';
+import { addSandboxCreate } from './sandbox-create.js';
+import { addSandboxExec } from './sandbox-exec.js';
+import { addSandboxList } from './sandbox-list.js';
+import { addSandboxLook } from './sandbox-look.js';
+import { addSandboxRemove } from './sandbox-remove.js';
+
+export function addSandbox(program: Command): void {
+  const sandbox = program.command('sandbox').description('make, use and remove sandboxes');
+  const leaf = (nameAndArguments: string): Command => withConnection(sandbox.command(nameAndArguments));
+  addSandboxCreate(leaf);
+  addSandboxList(leaf);
+  addSandboxExec(leaf);
+  addSandboxCopy(leaf);
+  addSandboxLook(leaf);
+  addSandboxRemove(leaf);
+}

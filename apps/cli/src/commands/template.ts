@@ -1,0 +1,42 @@
+import type { Template } from '@dormouse/sdk';
+import type { Command } from 'commander';
+import { type ConnectionFlags, withConnection, withJson } from './options.js';
+
+interface BuildFlags {
+  readonly data?: string;
+  readonly json?: boolean;
+}
+
+export function addTemplate(program: Command): void {
+  const template = program.command('template').description('what sandboxes are made from');
+
+  withConnection(template.command('ls'))
+    .alias('list')
+    .description('list templates')
+    .action(async (flags: ConnectionFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerTable } = await import('../terminal/answer.js');
+      const templates: Template[] = [];
+      for await (const item of connect(flags).templates.list()) templates.push(item);
+      if (flags.json) return answerJson(templates);
+      const { humanAge, humanBytes } = await import('../terminal/human.js');
+      const rows = templates.map((item) => [
+        item.name,
+        String(item.defaultVcpus),
+        `${item.defaultMemoryMb} MiB`,
+        `${item.diskMb} MiB`,
+        humanBytes(item.sizeBytes),
+        humanAge(item.createdAt, Date.now()),
+      ]);
+      answerTable(['NAME', 'VCPUS', 'MEMORY', 'DISK', 'SIZE', 'AGE'], rows);
+    });
+
+  withJson(template.command('build <name>'))
+    .description('build a template of this machine from its recipe in images/')
+    .option('--data <dir>', 'data directory (default: DORMOUSE_DATA, else /var/lib/dormouse)')
+    .option('-y, --yes', 'install missing Debian packages without asking')
+    .action(async (name: string, flags: BuildFlags) => {
+      const { buildTemplate } = await import('../template/build.js');
+      await buildTemplate(name, flags);
+    });
+}
