@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { HostService } from '@dormouse/host-api';
@@ -18,6 +17,7 @@ import {
 } from '@dormouse/sandbox';
 import { type Logger, pino } from 'pino';
 import { type Configuration, readConfiguration } from './configuration.js';
+import { prepareDataDirectory } from './data-directory.js';
 import { HostFacts, hostId } from './host-facts.js';
 import { RpcBoundary } from './rpc/boundary.js';
 import { hostService } from './rpc/host-service.js';
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
     { name: 'host-agent', level: configuration.logLevel },
     pino.destination({ fd: 2, sync: true }),
   );
-  await mkdir(configuration.dataDir, { recursive: true, mode: 0o711 });
+  await prepareDataDirectory(configuration.dataDir);
   const kernel = await findKernel(configuration.assetsDir, configuration.agentPath);
   if (kernel === undefined) {
     throw new DormouseError('setup_failed', `there is no guest kernel in ${configuration.assetsDir}`, {

@@ -1,0 +1,9 @@
+export { childrenWith, type ProcessMemory, processesWith, processMemory } from './support/processes.js';
+export {
+  assetsDir,
+  freePort,
+  freshDataDir,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from './support/stack.js';
