@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -30,9 +31,9 @@ export async function commitByRename(temporary: string, final: string): Promise<
   await syncDirectory(dirname(final));
 }
 
-/** Replaces a small file atomically and durably. */
+/** Replaces a small file atomically and durably. Of several at once, one wins whole. */
 export async function replaceFile(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await writeFile(temporary, content, { mode, flush: true });
     await commitByRename(temporary, path);

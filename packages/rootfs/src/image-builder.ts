@@ -81,10 +81,12 @@ export async function buildTemplate(
 
 /** Removes what builds that were killed have left behind. Call it only while no build runs on this directory. */
 export async function removeAbandonedBuilds(assetsDir: string): Promise<void> {
-  const { images, kernels } = assetPaths(assetsDir);
-  for (const dir of [images, kernels]) {
+  const { images, kernels, templates } = assetPaths(assetsDir);
+  const versions = (await readdir(kernels).catch(() => [])).map((name) => join(kernels, name));
+  for (const dir of [assetsDir, images, kernels, templates, ...versions]) {
     for (const name of await readdir(dir).catch(() => [])) {
-      if (name.startsWith('tmp-')) await rm(join(dir, name), { recursive: true, force: true });
+      const abandoned = name.startsWith('tmp-') || name.endsWith('.tmp');
+      if (abandoned) await rm(join(dir, name), { recursive: true, force: true });
     }
   }
 }

@@ -6,13 +6,21 @@ import { z } from 'zod';
 import { temporaryDirectory } from './temporary-directory.js';
 
 /** What QEMU 7.2 says first. */
-export const GREETING =
+export const GREETING: string =
   '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "Debian"}, "capabilities": ["oob"]}}\r\n';
 
-const commandSchema = z.object({ execute: z.string(), arguments: z.unknown().optional(), id: z.int() });
-
 /** A command as it arrived. */
-export type ReceivedCommand = z.infer<typeof commandSchema>;
+export interface ReceivedCommand {
+  readonly execute: string;
+  readonly arguments?: unknown;
+  readonly id: number;
+}
+
+const commandSchema: z.ZodType<ReceivedCommand> = z.object({
+  execute: z.string(),
+  arguments: z.unknown().optional(),
+  id: z.int(),
+});
 
 /** The server's end of one connection. */
 export interface QmpPeer {
