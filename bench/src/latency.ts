@@ -31,7 +31,7 @@ export async function createToFirstOutput({ stack, quick, progress }: Bench): Pr
 }
 
 /** One short command in a warm guest, through the whole stack. */
-export async function execRoundTrip({ warm, stack, quick, progress }: Bench): Promise<Figure> {
+export async function execRoundTrip({ warm, quick, progress }: Bench): Promise<Figure> {
   progress('exec round trips');
   const count = quick ? 20 : 100;
   const { median, p95 } = summarise(await repeat(count, () => warm.exec(ECHO)));
