@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { MAX_RETRIES, retryDelayMs } from './retry.js';
+
+const first = { retries: 0, replayable: true };
+const refused = { kind: 'refused' } as const;
+const broken = { kind: 'broken' } as const;
+const answer = (status: number, retryAfter: string | null = null) =>
+  ({ kind: 'answer', status, retryAfter }) as const;
+
+test('a refused connection is tried again whatever the method, with growing pauses', () => {
+  expect(retryDelayMs({ ...first, method: 'POST' }, refused, 1)).toBe(100);
+  expect(retryDelayMs({ ...first, method: 'POST', retries: 2 }, refused, 1)).toBe(400);
+  expect(retryDelayMs({ ...first, method: 'POST', retries: MAX_RETRIES }, refused, 1)).toBeUndefined();
+});
+
+test('nothing can happen twice: a POST is never repeated after the server may have acted', () => {
+  const failure = fc.oneof(
+    fc.constant(broken),
+    fc.integer({ min: 400, max: 599 }).map((status) => answer(status)),
+  );
+  fc.assert(
+    fc.property(fc.constantFrom('POST', 'PUT', 'PATCH'), failure, fc.nat(3), (method, how, retries) => {
+      expect(retryDelayMs({ method, retries, replayable: true }, how, 0.5)).toBeUndefined();
+    }),
+  );
+});
+
+test('GET and DELETE are tried again after broken connections and 502, 503, 504, not after other errors', () => {
+  for (const method of ['GET', 'DELETE']) {
+    for (const how of [broken, answer(502), answer(503), answer(504), answer(429)]) {
+      expect(retryDelayMs({ ...first, method }, how, 1)).toBe(100);
+    }
+    for (const status of [400, 401, 404, 409, 500]) {
+      expect(retryDelayMs({ ...first, method }, answer(status), 1)).toBeUndefined();
+    }
+  }
+});
+
+test('Retry-After is heeded for every method, up to a limit', () => {
+  expect(retryDelayMs({ ...first, method: 'POST' }, answer(429, '2'), 1)).toBe(2000);
+  expect(retryDelayMs({ ...first, method: 'POST' }, answer(503, '0'), 1)).toBe(100);
+  expect(retryDelayMs({ ...first, method: 'GET' }, answer(503, '3600'), 1)).toBeUndefined();
+});
+
+test('a body that is spent is never sent again', () => {
+  expect(retryDelayMs({ method: 'PUT', retries: 0, replayable: false }, refused, 1)).toBeUndefined();
+});
