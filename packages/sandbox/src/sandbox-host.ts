@@ -162,7 +162,7 @@ export class SandboxHost {
       journal = await readJournal(paths.journal);
     } catch (error) {
       await endProcessesOf(paths.runDir);
-      await rename(dir, join(sandboxesDir(config), `${BROKEN_PREFIX}${name}`));
+      await rename(dir, join(sandboxesDir(config), `${BROKEN_PREFIX}${name}-${Date.now()}`));
       log.warn(
         { sandboxId: name, err: fromUnknown(error) },
         'the journal cannot be understood; sandbox set aside',
