@@ -54,7 +54,7 @@ export class InboundQueue<T> {
 
   /** Nothing more comes; what waits can still be taken. An error is thrown after it, to each taker from then on. */
   finish(error?: DormouseError): void {
-    if (this.#ended) return;
+    if (this.#ended || this.#abandoned) return;
     this.#ended = true;
     this.#error = error;
     for (const taker of this.#takers.splice(0)) this.#settle(taker);

@@ -60,7 +60,8 @@ export class WireWriter {
   /** A `str` of any bytes. */
   bytes(value: Uint8Array): this {
     this.u32(value.length);
-    this.#buffer.set(value, this.#room(value.length));
+    const at = this.#room(value.length);
+    this.#buffer.set(value, at);
     return this;
   }
 
