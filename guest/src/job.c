@@ -35,7 +35,8 @@ static struct lane lanes[LANE_COUNT] = {
 	[LANE_FILES] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
 	[LANE_SPAWN] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 2 },
 	[LANE_LOOKUP] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
-	[LANE_CONTROL] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 3 },
+	[LANE_CONTROL] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 2 },
+	[LANE_THAW] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
 };
 static uint64_t pending_total;
 static struct job *notices;

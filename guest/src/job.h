@@ -24,7 +24,7 @@ enum job_next {
 
 /* Each lane has threads of its own, so that slow files never delay a start and
  * a thaw never waits behind writers that wait for the thaw. */
-enum job_lane { LANE_FILES, LANE_SPAWN, LANE_LOOKUP, LANE_CONTROL, LANE_COUNT };
+enum job_lane { LANE_FILES, LANE_SPAWN, LANE_LOOKUP, LANE_CONTROL, LANE_THAW, LANE_COUNT };
 
 struct job;
 

@@ -1,6 +1,7 @@
 /* dormouse-guest: PID 1 of the guest, or with --socket an agent for tests. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -8,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -58,6 +60,8 @@ static void protect_self(void)
 
 static int serve_socket(const char *path)
 {
+	/* What the caller left open is not for the programs started here. */
+	syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
 	umask(0);
 	if (!start_services() || !listen_on(path)) {
 		log_line("%s: %s", path, strerror(errno));

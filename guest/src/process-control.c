@@ -55,7 +55,9 @@ void process_signal(struct stream *stream, struct reader *arguments)
 void process_resize(struct stream *stream, struct reader *arguments)
 {
 	uint32_t pid = read_u32(arguments);
-	struct winsize size = { .ws_col = read_u16(arguments), .ws_row = read_u16(arguments) };
+	uint16_t columns = read_u16(arguments);
+	uint16_t rows = read_u16(arguments);
+	struct winsize size = { .ws_col = columns, .ws_row = rows };
 	struct process *process = known(stream, arguments, pid);
 	if (!process)
 		return;

@@ -1,0 +1,236 @@
+/* CONFIGURE, clock, entropy, sync and freeze. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hosts.h"
+#include "job.h"
+#include "loop.h"
+#include "operations.h"
+#include "settings.h"
+
+#define MAX_HOSTNAME_BYTES 64u
+#define MIN_ENTROPY_BYTES 16u
+#define MAX_ENTROPY_BYTES 4096u
+
+static void malformed(struct stream *stream)
+{
+	stream_close_with(stream, RESULT_INVALID_ARGUMENT, 0, "malformed arguments");
+}
+
+static bool machine_is_ours(struct stream *stream)
+{
+	if (!settings_own_machine)
+		stream_close_with(stream, RESULT_UNSUPPORTED, 0, "not inside a virtual machine");
+	return settings_own_machine;
+}
+
+static void close_errno(struct stream *stream, int error, const char *subject)
+{
+	struct result result;
+	result_errno(&result, error, subject);
+	stream_close(stream, &result);
+}
+
+/* The name reaches /etc in a job, because that writes to the disk. */
+struct name_job {
+	struct job job;
+	char name[MAX_HOSTNAME_BYTES + 1];
+};
+
+static enum job_next name_step(struct job *job)
+{
+	struct name_job *naming = container_of(job, struct name_job, job);
+	int error = hosts_set_name(naming->name);
+	return error ? job_fail(job, error, "hostname") : job_ok(job);
+}
+
+static const struct job_ops name_ops = { .lane = LANE_FILES, .step = name_step };
+
+static void set_hostname(struct stream *stream, const char *name)
+{
+	if (sethostname(name, strlen(name)) < 0) {
+		close_errno(stream, errno, "hostname");
+		return;
+	}
+	struct name_job *naming = job_new(sizeof *naming, &name_ops);
+	if (!naming) {
+		close_errno(stream, ENOMEM, "hostname");
+		return;
+	}
+	copy_string(naming->name, sizeof naming->name, name);
+	job_start(&naming->job, stream);
+}
+
+void configure(struct stream *stream, struct reader *arguments)
+{
+	const char *hostname = read_string(arguments, MAX_HOSTNAME_BYTES);
+	const char *user = read_string(arguments, MAX_USER_BYTES);
+	const char *workdir = read_string(arguments, MAX_PATH_BYTES);
+	uint8_t replace = read_u8(arguments);
+	uint32_t count = read_u32(arguments);
+	if (arguments->bad || count > (size_t)(arguments->end - arguments->at) / 4) {
+		malformed(stream);
+		return;
+	}
+	char **list = calloc((size_t)count + 1, sizeof *list);
+	if (!list) {
+		close_errno(stream, ENOMEM, "environment");
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		list[i] = read_string(arguments, MAX_PAYLOAD);
+		if (list[i][0] == '=' || !strchr(list[i], '='))
+			arguments->bad = true;
+	}
+	bool fits = reader_done(arguments);
+	if (!fits) {
+		malformed(stream);
+	} else if (*hostname && !settings_own_machine) {
+		machine_is_ours(stream);
+		fits = false;
+	} else if (!settings_merge_environment(list, count, replace)) {
+		stream_close_with(stream, RESULT_RESOURCE_EXHAUSTED, 0, "the environment is too large");
+		fits = false;
+	}
+	free(list);
+	if (!fits)
+		return;
+	if (*user)
+		settings_set_user(user);
+	if (*workdir)
+		settings_set_workdir(workdir);
+	if (*hostname)
+		set_hostname(stream, hostname);
+	else
+		stream_close_ok(stream);
+}
+
+void clock_set(struct stream *stream, struct reader *arguments)
+{
+	time_t seconds = (time_t)read_u64(arguments);
+	long nanoseconds = (long)read_u32(arguments);
+	struct timespec now = { .tv_sec = seconds, .tv_nsec = nanoseconds };
+	if (!reader_done(arguments) || now.tv_nsec > 999999999)
+		malformed(stream);
+	else if (!machine_is_ours(stream))
+		return;
+	else if (clock_settime(CLOCK_REALTIME, &now) < 0)
+		close_errno(stream, errno, "clock");
+	else
+		stream_close_ok(stream);
+}
+
+/* Mixes bytes in; inside a VM they also count as entropy. 0 or an errno. */
+static int add_entropy(struct bytes bytes, bool reseed)
+{
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	int error = 0;
+	if (!settings_own_machine) {
+		if (write(fd, bytes.data, bytes.length) < 0)
+			error = errno;
+	} else {
+		struct rand_pool_info *pool = calloc(1, sizeof *pool + MAX_ENTROPY_BYTES);
+		if (pool) {
+			pool->entropy_count = (int)bytes.length * 8;
+			pool->buf_size = (int)bytes.length;
+			memcpy(pool->buf, bytes.data, bytes.length);
+			if (ioctl(fd, RNDADDENTROPY, pool) < 0 || (reseed && ioctl(fd, RNDRESEEDCRNG) < 0))
+				error = errno;
+			explicit_bzero(pool->buf, bytes.length);
+			free(pool);
+		} else {
+			error = ENOMEM;
+		}
+	}
+	close(fd);
+	return error;
+}
+
+void entropy_add(struct stream *stream, struct reader *arguments)
+{
+	struct bytes bytes = read_bytes(arguments, MAX_ENTROPY_BYTES);
+	uint8_t reseed = read_u8(arguments);
+	if (!reader_done(arguments) || bytes.length < MIN_ENTROPY_BYTES) {
+		malformed(stream);
+		return;
+	}
+	int error = add_entropy(bytes, reseed);
+	if (error)
+		close_errno(stream, error, "/dev/urandom");
+	else
+		stream_close_ok(stream);
+}
+
+static int freeze_root(bool freeze)
+{
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	int error = ioctl(fd, freeze ? FIFREEZE : FITHAW, 0) < 0 ? errno : 0;
+	close(fd);
+	/* Frozen already, or not frozen: what was asked for holds. */
+	return (freeze && error == EBUSY) || (!freeze && error == EINVAL) ? 0 : error;
+}
+
+static enum job_next sync_step(struct job *job)
+{
+	sync();
+	return job_ok(job);
+}
+
+static enum job_next freeze_step(struct job *job)
+{
+	int error = freeze_root(true);
+	return error ? job_fail(job, error, "/") : job_ok(job);
+}
+
+static enum job_next thaw_step(struct job *job)
+{
+	int error = freeze_root(false);
+	return error ? job_fail(job, error, "/") : job_ok(job);
+}
+
+static const struct job_ops sync_ops = { .lane = LANE_CONTROL, .step = sync_step };
+static const struct job_ops freeze_ops = { .lane = LANE_CONTROL, .step = freeze_step };
+/* Alone in its lane: a sync on a frozen file system may wait for this. */
+static const struct job_ops thaw_ops = { .lane = LANE_THAW, .step = thaw_step };
+
+static void start_plain(struct stream *stream, struct reader *arguments, const struct job_ops *ops)
+{
+	if (!reader_done(arguments)) {
+		malformed(stream);
+		return;
+	}
+	struct job *job = job_new(sizeof *job, ops);
+	if (job)
+		job_start(job, stream);
+	else
+		close_errno(stream, ENOMEM, "memory");
+}
+
+void system_sync(struct stream *stream, struct reader *arguments) { start_plain(stream, arguments, &sync_ops); }
+
+void system_freeze(struct stream *stream, struct reader *arguments)
+{
+	if (!reader_done(arguments))
+		malformed(stream);
+	else if (machine_is_ours(stream))
+		start_plain(stream, arguments, &freeze_ops);
+}
+
+void system_thaw(struct stream *stream, struct reader *arguments)
+{
+	if (settings_own_machine || !reader_done(arguments))
+		start_plain(stream, arguments, &thaw_ops);
+	else
+		stream_close_ok(stream);
+}
