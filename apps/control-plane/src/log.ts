@@ -1,4 +1,4 @@
-import { type DestinationStream, destination, type Logger, pino, stdSerializers } from 'pino';
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
 /** Fields that hold secrets wherever they turn up. None of them should ever be logged; this is the net below. */
 const SECRET_FIELDS = ['apiKey', 'key', 'token', 'password', 'authorization', 'databaseUrl', 'envs'];
@@ -15,10 +15,28 @@ export function createLogger(level: string, stream: DestinationStream = destinat
         paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]),
         censor: '[redacted]',
       },
-      serializers: { err: stdSerializers.errWithCause },
+      serializers: { err: (error: unknown) => describeError(error) },
     },
     stream,
   );
+}
+
+/** How many causes behind an error are worth a look. */
+const MAX_CAUSES = 4;
+
+/** What is known about an error, from a fixed set of fields: libraries hang connections with all they hold on theirs. */
+function describeError(thrown: unknown, depth = 0): unknown {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const { name, message, stack, cause } = thrown;
+  const code =
+    'code' in thrown && ['string', 'number'].includes(typeof thrown.code) ? thrown.code : undefined;
+  return {
+    name,
+    message,
+    ...(code === undefined ? {} : { code }),
+    ...(stack === undefined ? {} : { stack }),
+    ...(cause === undefined || depth >= MAX_CAUSES ? {} : { cause: describeError(cause, depth + 1) }),
+  };
 }
 
 /** Libraries that write to the console write to the log: stdout belongs to whoever started us. */

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { InFlight } from './in-flight.js';
+
+test('hazard 8: an observer hears of everything that was in flight at any moment while it watched', async () => {
+  const inFlight = new InFlight();
+  let finish = () => {};
+  const running = inFlight.run('a', () => new Promise<void>((resolve) => (finish = resolve)));
+  using seen = inFlight.observe();
+  await inFlight.run('b', async () => {});
+  finish();
+  await running;
+  expect([seen.has('a'), seen.has('b'), seen.has('c')]).toEqual([true, true, false]);
+  expect([inFlight.has('a'), inFlight.has('b')]).toEqual([false, false]);
+  using later = inFlight.observe();
+  expect([later.has('a'), later.has('b')]).toEqual([false, false]);
+});
+
+test('a sandbox is in flight until the last of its work is done, failed work included', async () => {
+  const inFlight = new InFlight();
+  const failing = inFlight.run('a', () => Promise.reject(new Error('no')));
+  await inFlight.run('a', async () => {
+    await expect(failing).rejects.toThrow('no');
+    expect(inFlight.has('a')).toBe(true);
+  });
+  expect(inFlight.has('a')).toBe(false);
+});
