@@ -20,7 +20,7 @@ const EXPECTED = [
   ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-S', '-name', 'dormouse'],
   ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
   ...['-M', 'microvm,acpi=on,rtc=on,isa-serial=on,memory-backend=ram'],
-  ...['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max', '-smp', '2', '-m', '536870912B'],
+  ...['-accel', 'tcg,thread=multi,tb-size=256', '-cpu', 'max,-erms,-fsrm,-la57', '-smp', '2', '-m', '536870912B'],
   '-object',
   'memory-backend-file,id=ram,size=536870912B,mem-path=/dev/shm/dormouse/sb1,share=on',
   ...['-kernel', '/assets/vmlinux', '-initrd', '/assets/initramfs.cpio', '-append', 'quiet'],
