@@ -3,7 +3,7 @@ import { answerJson, answerLine } from '../terminal/answer.js';
 import { printable } from '../terminal/printable.js';
 import { createSteps, inStep } from '../terminal/steps.js';
 import { askHostAgent } from './host-checks.js';
-import { checkMachine } from './machine-checks.js';
+import { checkMachine, TCG_IS_NO_BOUNDARY } from './machine-checks.js';
 import { mergeRows } from './row.js';
 
 /** Exit code when something that `up` needs is missing. */
@@ -29,6 +29,9 @@ export async function runDoctor({ data, json }: { data: string; json: boolean })
       if (status !== 'ok' && fix !== '') answerLine(`  ${' '.repeat(width)}  ${dim(`→ ${printable(fix)}`)}`);
     }
     answerLine('');
+    if (rows.some(({ name, status }) => name === 'KVM' && status !== 'ok')) {
+      answerLine(`Without KVM ${TCG_IS_NO_BOUNDARY}.`);
+    }
     answerLine(
       failures === 0 ? 'This machine can run sandboxes.' : `${failures} in the way of running sandboxes.`,
     );

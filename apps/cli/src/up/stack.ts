@@ -62,7 +62,6 @@ export class Stack implements AsyncDisposable {
     checkDataPath(options.data);
     checkTools();
     checkSharedMemory(shmDirectory());
-    for (const path of Object.values(ENTRY_POINTS)) requireEntryPoint(path);
     const stack = new Stack(options, steps);
     try {
       await stack.#claimDirectory(signal);
@@ -163,6 +162,7 @@ export class Stack implements AsyncDisposable {
   }
 
   async #startAll(signal: AbortSignal): Promise<void> {
+    for (const path of Object.values(ENTRY_POINTS)) requireEntryPoint(path);
     const { paths } = this;
     const onProcess = (name: string, pid: number): void => this.#saveState([{ name, pid }]);
     await prepareAssets(
