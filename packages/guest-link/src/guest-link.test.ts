@@ -168,6 +168,13 @@ test('ping measures the round trip, pings of the guest are answered', async () =
   await expect(link.ping({ timeoutMs: 10 })).rejects.toMatchObject({ code: 'timeout' });
 });
 
+test('arguments longer than the guest takes are not sent', async () => {
+  const { link } = await answering((socket, epoch) => socket.write(encodeWelcome(epoch, 1, 40_000)));
+  const argv = ['echo', 'x'.repeat(50_000)];
+  await expect(new Guest(link).startProcess({ argv })).rejects.toMatchObject({ code: 'payload_too_large' });
+  expect(link.isOpen).toBe(true);
+});
+
 test('one operation more than the protocol allows is refused here', async () => {
   const { link, guest } = await ScriptedGuest.pair();
   const host = new Guest(link);

@@ -7,7 +7,7 @@ import { FrameWriter } from './frame-writer.js';
 import { dialSocket, type GreetedStream, greet, unreachable } from './greet.js';
 import { GuestStream, type StreamHandlers, type StreamOwner, type StreamRequest } from './guest-stream.js';
 import { LinkControl } from './link-control.js';
-import { FRAME, MAX_STREAMS } from './protocol.js';
+import { FRAME, MAX_STREAMS, OPEN_HEADER_BYTES } from './protocol.js';
 import { violation } from './violation.js';
 
 /** Default bound of a greeting. */
@@ -55,6 +55,7 @@ export class GuestLink implements AsyncDisposable {
   readonly closed: Promise<DormouseError | undefined>;
 
   readonly #socket: Duplex;
+  readonly #maxPayloadBytes: number;
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
   readonly #control: LinkControl;
@@ -71,8 +72,9 @@ export class GuestLink implements AsyncDisposable {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    const { socket, epoch, rest } = greeted;
+    const { socket, epoch, rest, welcome } = greeted;
     this.#socket = socket;
+    this.#maxPayloadBytes = welcome.maxPayloadBytes;
     this.#parser = new FrameParser(epoch);
     this.#writer = new FrameWriter(socket, epoch);
     this.#control = new LinkControl(() => this.#writer.ready(this.#control));
@@ -119,12 +121,16 @@ export class GuestLink implements AsyncDisposable {
   /**
    * Starts an operation; the functions of `Guest` are built on it.
    *
-   * @throws DormouseError the end of the link, `no_capacity` with 1,024 operations open, or the signal's error
+   * @throws DormouseError the end of the link, `no_capacity` with 1,024 operations open, `payload_too_large` when the
+   *   arguments exceed what the guest takes, or the signal's error
    */
   open(request: StreamRequest, handlers: StreamHandlers): GuestStream {
     if (this.#end !== undefined) throw this.#end.error;
     if (this.#streams.size >= MAX_STREAMS) {
       throw new DormouseError('no_capacity', `${MAX_STREAMS} operations of this guest are open already`);
+    }
+    if (OPEN_HEADER_BYTES + request.args.length > this.#maxPayloadBytes) {
+      throw new DormouseError('payload_too_large', 'the arguments exceed what the guest takes in one frame');
     }
     const stream = new GuestStream(this.#owner, request, handlers);
     this.#streams.add(stream);

@@ -37,7 +37,10 @@ export class Guest {
     this.link = link;
   }
 
-  /** Starts a process and resolves when it runs. The options bound only the start. */
+  /**
+   * Starts a process and resolves when it runs. The options bound only the start; the process of a start that was given
+   * up may run all the same (`listProcesses` tells, by its tag).
+   */
   startProcess(start: ProcessStart, options: WaitOptions = {}): Promise<GuestProcess> {
     return processes.startProcess(this.link, start, options);
   }

@@ -17,6 +17,9 @@ const START_MS = 20_000;
 
 const SIGKILL = 9;
 
+/** Of util-linux, not of any package. */
+const UNSHARE = 'unshare';
+
 /** The agent's tests need root: the agent acts for other users. */
 export const canRunAgent: boolean = process.getuid?.() === 0;
 
@@ -33,7 +36,8 @@ function agentBinary(): string {
 
 /**
  * The real agent as an ordinary process, in user and host-name namespaces of its own: it is root over files, users and
- * processes, but the kernel refuses it what would change the machine of the test (clock, frozen file systems, network).
+ * processes, and whatever it were to do by mistake, the kernel refuses it what would change the machine of the test
+ * (clock, frozen file systems, network).
  */
 export class RealAgent implements AsyncDisposable {
   /** A folder for the test's files, removed at the end. */
@@ -53,7 +57,7 @@ export class RealAgent implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), 'guest-link-'));
     const script = 'read go; exec "$0" --socket "$1"';
     const child = spawn(
-      'unshare',
+      UNSHARE,
       ['--user', '--uts', ...namespaces, 'sh', '-c', script, agentBinary(), join(folder, 'agent.sock')],
       { stdio: ['pipe', 'ignore', 'inherit'] },
     );
