@@ -1,7 +1,20 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** Workspace packages resolve to their TypeScript sources, so tests need no build. */
 const source = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } };
+
+/** Where kernel, images and templates are kept between runs; the first run spends minutes on making them. */
+const assetsDir = process.env.DORMOUSE_ASSETS_DIR ?? join(import.meta.dirname, '.dormouse', 'assets');
+
+/** Real virtual machines: one file at a time, and bounds that only a hang exceeds, for emulation on a busy machine. */
+const system = {
+  fileParallelism: false,
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
+  globalSetup: './vitest.assets.ts',
+  env: { DORMOUSE_ASSETS_DIR: assetsDir },
+};
 
 export default defineConfig({
   test: {
@@ -13,6 +26,22 @@ export default defineConfig({
           include: ['{packages,apps}/*/src/**/*.test.ts'],
           exclude: ['**/*.vm.test.ts', '**/node_modules/**'],
           testTimeout: 60_000,
+        },
+      },
+      {
+        ...source,
+        test: {
+          ...system,
+          name: 'vm',
+          include: ['{packages,apps}/*/src/**/*.vm.test.ts'],
+        },
+      },
+      {
+        ...source,
+        test: {
+          ...system,
+          name: 'e2e',
+          include: ['e2e/**/*.test.ts'],
         },
       },
     ],

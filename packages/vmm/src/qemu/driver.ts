@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import type { MicroVm, VmDriver, VmIdentity, VmSpec } from '../micro-vm.js';
 import { isSameProcess, processStartTicks } from '../process-identity.js';
@@ -12,6 +13,8 @@ import { QmpClient } from './qmp.js';
 /** QEMU itself answers within a tenth of a second; the bound is for a machine that swaps or is overcommitted. */
 const CONTROL_TIMEOUT_MS = 30_000;
 const ATTACH_TIMEOUT_MS = 5_000;
+/** A QEMU that gives up closes its sockets a moment before it exits, and only its exit tells why. */
+const EXIT_GRACE_MS = 2_000;
 /** What setpriv ends with when there is no such program; QEMU itself never does. Source: setpriv(1), "Exit status". */
 const PROGRAM_NOT_FOUND = 127;
 
@@ -32,7 +35,12 @@ export class QemuDriver implements VmDriver {
     const abandoned = new AbortController();
     try {
       return await Promise.race([
-        this.#control(spec, child, AbortSignal.any([abandoned.signal, ...(signal ? [signal] : [])])),
+        this.#control(spec, child, AbortSignal.any([abandoned.signal, ...(signal ? [signal] : [])])).catch(
+          async (error: unknown) => {
+            if (signal?.aborted !== true) await Promise.race([failed, delay(EXIT_GRACE_MS)]);
+            throw error;
+          },
+        ),
         failed,
       ]);
     } catch (error) {

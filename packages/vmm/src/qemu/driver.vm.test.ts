@@ -23,7 +23,7 @@ function identityOf(vm: MicroVm, { runDir, logDir }: VmSpec): VmIdentity {
 /** A field of /proc/PID/status. */
 async function statusField(pid: number, name: string): Promise<string | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return new RegExp(`^${name}:\\s*(.*?)\\s*$`, 'm').exec(status)?.[1];
+  return new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, 'm').exec(status)?.[1];
 }
 
 describe('a VM', () => {
@@ -90,6 +90,7 @@ describe('a VM', () => {
         for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) {
           expect([set, await statusField(vm.pid, set)]).toEqual([set, '0000000000080000']);
         }
+        expect(await statusField(vm.pid, 'NoNewPrivs')).toBe('1');
         // Mode 2 is a filter (seccomp(2)): QEMU's own sandbox is on.
         expect(await statusField(vm.pid, 'Seccomp')).toBe('2');
         expect((await stat(machine.spec.memoryPath)).mode & 0o777).toBe(0o600);

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { VmSpec, VmUser } from '../micro-vm.js';
-import { probeKvm } from '../qemu/probe-kvm.js';
 import { vmAssets } from './vm-assets.js';
 
 const run = promisify(execFile);
@@ -18,12 +17,9 @@ export interface TestMachine extends AsyncDisposable {
   processes(): Promise<readonly number[]>;
 }
 
-let accelerator: Promise<'kvm' | 'tcg'> | undefined;
-
 /** A machine from template `base`, not booted yet. */
 export async function testMachine(user?: VmUser): Promise<TestMachine> {
   const assets = await vmAssets();
-  accelerator ??= probeKvm(assets.vmlinuxPath).then(({ usable }) => (usable ? 'kvm' : 'tcg'));
   const dir = await mkdtemp(join(tmpdir(), 'dormouse-'));
   await chmod(dir, 0o711);
   const runDir = join(dir, 'run');
@@ -40,7 +36,7 @@ export async function testMachine(user?: VmUser): Promise<TestMachine> {
     spec: {
       runDir,
       logDir: dir,
-      accelerator: await accelerator,
+      accelerator: assets.accelerator,
       vcpus: 1,
       memoryBytes: MEMORY_BYTES,
       memoryPath,
