@@ -10,6 +10,8 @@ export function dataDirectoryOf(option: string | undefined): string {
 /** Where things are in a data directory. */
 export interface DataPaths {
   readonly root: string;
+  /** Kernels, images and templates: DORMOUSE_ASSETS_DIR where several data directories share them, else the root. */
+  readonly assets: string;
   readonly credentials: string;
   /** What the running `up` is and which processes it started. */
   readonly upState: string;
@@ -21,6 +23,7 @@ export interface DataPaths {
 export function dataPaths(root: string): DataPaths {
   return {
     root,
+    assets: resolve(process.env.DORMOUSE_ASSETS_DIR ?? root),
     credentials: join(root, 'credentials.json'),
     upState: join(root, 'up.json'),
     hostSocket: join(root, 'host-agent.sock'),

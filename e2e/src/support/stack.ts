@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,6 +84,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 export async function freshDataDir(): Promise<string> {
   await mkdir('/var/tmp/dormouse', { recursive: true, mode: 0o711 });
   const dir = await mkdtemp('/var/tmp/dormouse/t-');
+  // VM processes and the database run as users of their own and must be able to pass through.
+  await chmod(dir, 0o711);
   await cp(join(assetsDir(), 'accelerator.json'), join(dir, 'accelerator.json')).catch(() => {});
   return dir;
 }

@@ -20,7 +20,7 @@ export async function buildTemplate(
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   try {
-    const request = { assets: paths.root, template, rebuild: true, logs: paths.logs };
+    const request = { assets: paths.assets, template, rebuild: true, logs: paths.logs };
     const result = await prepareAssets(request, createSteps(process.stderr), controller.signal);
     if (flags.json) answerJson(result);
   } finally {

@@ -166,7 +166,7 @@ export class Stack implements AsyncDisposable {
     const { paths } = this;
     const onProcess = (name: string, pid: number): void => this.#saveState([{ name, pid }]);
     await prepareAssets(
-      { assets: paths.root, template: 'base', logs: paths.logs, onProcess },
+      { assets: paths.assets, template: 'base', logs: paths.logs, onProcess },
       this.#steps,
       signal,
     );
