@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
@@ -54,7 +55,7 @@ static void leave(struct timer *timer)
 {
 	(void)timer;
 	link_drain(ANSWER_MS);
-	_exit(0);
+	exit(0);
 }
 
 static struct timer check_timer = { .fire = check };

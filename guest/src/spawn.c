@@ -25,6 +25,9 @@
 #define STDOUT_PIPE_BYTES (256 << 10)
 #define TTY_GROUP 5
 
+/* On a stack and in memory that are not its own, the sanitizer's bookkeeping would be wrong. */
+#define IN_CHILD __attribute__((no_sanitize_address))
+
 /* What only the child uses, prepared where memory can still be had. */
 struct child {
 	struct spawn *spawn;
@@ -33,14 +36,14 @@ struct child {
 	sigset_t mask;
 };
 
-_Noreturn static void child_fail(struct child *child, enum spawn_stage stage, int error)
+IN_CHILD _Noreturn static void child_fail(struct child *child, enum spawn_stage stage, int error)
 {
 	child->spawn->error = error;
 	child->spawn->stage = (int)stage;
 	_exit(127);
 }
 
-static void child_exec(struct child *child)
+IN_CHILD static void child_exec(struct child *child)
 {
 	struct spawn *s = child->spawn;
 	const char *name = s->argv[0];
@@ -70,7 +73,7 @@ static void child_exec(struct child *child)
  * allocates, and sets credentials by system call, since the C library would
  * try to change those of all the agent's threads.
  */
-static int child_main(void *argument)
+IN_CHILD static int child_main(void *argument)
 {
 	struct child *child = argument;
 	struct spawn *s = child->spawn;

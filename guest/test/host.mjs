@@ -75,7 +75,7 @@ class Stream {
   }
   end() { this.link.frame(this.id, 5, Buffer.alloc(0)); }
   cancel() { this.link.frame(this.id, 6, Buffer.alloc(0)); }
-  credit(n) { this.link.frame(this.id, 4, u32(n)); }
+  credit(n) { this.window += n; this.link.frame(this.id, 4, u32(n)); }
 }
 
 export class Host {
@@ -160,7 +160,6 @@ export class Host {
       if (type === 2 && stream.window < 0) throw new Error('sent beyond its credit');
       stream.consumed += payload.length;
       if (stream.autoCredit && stream.consumed >= 262144) {
-        stream.window += stream.consumed;
         stream.credit(stream.consumed);
         stream.consumed = 0;
       }
