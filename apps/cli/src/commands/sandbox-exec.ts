@@ -19,7 +19,6 @@ interface ShellFlags extends ConnectionFlags {
 export function addSandboxExec(leaf: (name: string) => Command): void {
   leaf('exec <id> <command...>')
     .description('run a command; its exit code becomes ours')
-    .passThroughOptions()
     .option('--user <user>', 'who runs it')
     .option('--cwd <dir>', "working directory (default: the user's home)")
     .option('--env <key=value>', 'environment variable; repeatable', keyValue)

@@ -20,7 +20,7 @@ export interface ExecTarget {
 export async function execHere({ sandbox, command, timeoutMs, stdin, tty }: ExecTarget): Promise<number> {
   const pty = tty ? terminalSize() : undefined;
   await using process_ = await sandbox.spawn(command, { timeoutMs, stdin: stdin || tty, pty });
-  return tty ? followOnTerminal(process_) : followOnPipes(process_, stdin);
+  return await (tty ? followOnTerminal(process_) : followOnPipes(process_, stdin));
 }
 
 async function followOnPipes(remote: SandboxProcess, stdin: boolean): Promise<number> {
@@ -68,7 +68,9 @@ async function passOutput(remote: SandboxProcess, gaveUp: () => boolean): Promis
   try {
     for await (const event of remote) {
       if (event.type === 'exit') return event.exitCode;
-      await writeAll(event.type === 'stderr' ? process.stderr : process.stdout, event.data);
+      const taken = await writeAll(event.type === 'stderr' ? process.stderr : process.stdout, event.data);
+      // Leaving ends the command, as a local one is ended by a pipe that nobody reads.
+      if (!taken) return 128 + constants.signals.SIGPIPE;
     }
   } catch (thrown) {
     if (!gaveUp()) throw thrown;
@@ -76,10 +78,10 @@ async function passOutput(remote: SandboxProcess, gaveUp: () => boolean): Promis
   return 128 + constants.signals.SIGINT;
 }
 
-/** Resolves when the bytes were taken, or will never be: a reader that left (`| head`) is no reason to fail. */
-function writeAll(stream: NodeJS.WriteStream, data: Uint8Array): Promise<void> {
+/** @returns false when nobody reads any more */
+function writeAll(stream: NodeJS.WriteStream, data: Uint8Array): Promise<boolean> {
   return new Promise((resolve) => {
-    stream.write(data, () => resolve());
+    stream.write(data, (error) => resolve(!error));
   });
 }
 

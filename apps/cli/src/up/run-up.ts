@@ -25,8 +25,6 @@ const INTERRUPTED_EXIT_CODE = 130;
  */
 export async function runUp(options: UpOptions): Promise<number> {
   const steps = createSteps(process.stderr);
-  // A terminal that is gone must not end an orderly shutdown.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const starting = new AbortController();
   const stopAsked = deferred();
   let stack: Stack | undefined;
