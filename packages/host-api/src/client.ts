@@ -27,6 +27,12 @@ export function connectHost(socketPath: string): HostClient {
       settings: { initialWindowSize: HTTP2_WINDOW_BYTES },
     },
   );
-  const transport = createConnectTransport({ baseUrl, httpVersion: '2', sessionManager });
+  const transport = createConnectTransport({
+    baseUrl,
+    httpVersion: '2',
+    sessionManager,
+    // On one machine compressing costs more than it saves, and it would let a window hold any amount of output.
+    acceptCompression: [],
+  });
   return { host: createClient(HostService, transport), close: () => sessionManager.abort() };
 }

@@ -1,6 +1,7 @@
-import { ExecRequest, ExecResult } from '@dormouse/contracts';
+import { ExecClientMessage, ExecRequest, ExecResult, ExecServerMessage } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
 import { createRoute } from '@hono/zod-openapi';
+import { z } from 'zod';
 import type { Services } from '../context.js';
 import { type App, createPart } from '../http/app.js';
 import { jsonBody } from '../http/json-body.js';
@@ -43,7 +44,10 @@ const stream = createRoute({
     'When the socket closes early the process is killed, unless `start` said `detach`.',
   ].join(' '),
   request: { params: SandboxParams },
-  responses: { 101: { description: 'Now it is a WebSocket' }, ...errors('forbidden', 'not_found') },
+  responses: {
+    101: json(z.union([ExecClientMessage, ExecServerMessage]), 'From now on messages go both ways'),
+    ...errors('forbidden', 'not_found'),
+  },
 });
 
 /** Running commands. The stream itself is served where the HTTP server upgrades connections. */

@@ -1,4 +1,3 @@
-import { ExecClientMessage, ExecServerMessage } from '@dormouse/contracts';
 import type { App } from '../http/app.js';
 
 /** The OpenAPI 3.1 document of all routes of an app. */
@@ -18,8 +17,6 @@ export function openApiDocument(app: App, version: string): OpenApiDocument {
     scheme: 'bearer',
     description: 'The same key as `Authorization: Bearer`',
   });
-  registry.register('ExecClientMessage', ExecClientMessage);
-  registry.register('ExecServerMessage', ExecServerMessage);
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {
