@@ -4,6 +4,7 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import type { Services } from '../context.js';
 import { type App, createPart } from '../http/app.js';
+import { clientGone } from '../http/client-gone.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
 import { findRunning } from '../sandboxes/find.js';
@@ -56,7 +57,7 @@ export function execRoutes({ host }: Services): App {
 
   part.openapi(exec, async (c) => {
     const { id } = await findRunning(c.get('team'), c.req.valid('param').id);
-    return c.json(await runCommand(host, id, c.req.valid('json'), c.req.raw.signal), 200);
+    return c.json(await runCommand(host, id, c.req.valid('json'), clientGone(c)), 200);
   });
 
   part.openapi(stream, () => {

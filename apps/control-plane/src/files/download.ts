@@ -13,6 +13,8 @@ export interface DownloadRequest {
   readonly headOnly: boolean;
   /** Fires when the client goes away. */
   readonly signal: AbortSignal;
+  /** Ends the connection when the answer cannot be completed: its head is already on the way. */
+  readonly breakOff: () => void;
 }
 
 /**
@@ -91,7 +93,7 @@ function fileHeaders(file: FileEntry): Record<string, string> {
  */
 async function open(
   host: HostClient['host'],
-  { sandboxId, path, user, signal }: DownloadRequest,
+  { sandboxId, path, user, signal, breakOff }: DownloadRequest,
   part: { readonly offset: bigint; readonly length?: bigint },
   promised: number | undefined,
 ): Promise<{ entry: FileEntry; body: ReadableStream<Uint8Array> }> {
@@ -110,46 +112,52 @@ async function open(
   }
   const entry = message.value;
   const length = promised ?? (sizeIsKnown(entry) ? Number(entry.size) : undefined);
-  return { entry, body: byteStream(call, length, () => cancelled.abort()) };
+  return { entry, body: byteStream(exactly(call, length), breakOff, () => cancelled.abort()) };
 }
 
 type Answers = AsyncGenerator<{ message: { case?: string | undefined; value?: unknown } }, void, void>;
 
 /**
- * The data of a read call, pulled one message at a time. A file that grows meanwhile is cut where its announced
- * length ends; one that shrinks breaks the answer, as a short one would pass for the whole.
+ * The data of a read call. A file that grows meanwhile is cut where its announced length ends; one that shrinks
+ * is an error, as a short answer would pass for the whole.
  */
+async function* exactly(call: Answers, length: number | undefined): AsyncGenerator<Uint8Array, void, void> {
+  let left = length;
+  for await (const { message } of call) {
+    if (message.case !== 'data' || !(message.value instanceof Uint8Array)) continue;
+    const kept = left === undefined ? message.value : message.value.subarray(0, left);
+    if (left !== undefined) left -= kept.length;
+    if (kept.length > 0) yield kept;
+    if (left === 0) return;
+  }
+  if (left !== undefined && left > 0) {
+    throw new DormouseError('unavailable', 'the file became shorter while it was read');
+  }
+}
+
+/** Bytes as a web stream that reads nothing ahead: the guest is asked when the client has taken what there was. */
 function byteStream(
-  call: Answers,
-  length: number | undefined,
+  bytes: AsyncGenerator<Uint8Array, void, void>,
+  breakOff: () => void,
   cancel: () => void,
 ): ReadableStream<Uint8Array> {
-  let left = length;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        for (;;) {
-          const { done, value } = await call.next();
-          if (done) {
-            if (left !== undefined && left > 0) throw new Error('the file became shorter while it was read');
-            controller.close();
-            return;
-          }
-          const chunk = value.message.value;
-          if (value.message.case !== 'data' || !(chunk instanceof Uint8Array) || chunk.length === 0) continue;
-          const kept = left === undefined ? chunk : chunk.subarray(0, left);
-          if (left !== undefined) left -= kept.length;
-          if (kept.length > 0) controller.enqueue(kept);
-          if (left === 0) {
+        try {
+          const { done, value } = await bytes.next();
+          if (!done) controller.enqueue(value);
+          else {
             controller.close();
             cancel();
           }
-          return;
+        } catch (error) {
+          breakOff();
+          throw error;
         }
       },
       cancel,
     },
-    // Nothing is read ahead: the guest is asked when the client has taken what there was.
     { highWaterMark: 0 },
   );
 }

@@ -37,6 +37,8 @@ export async function withFormFile<Result>(
         else fields.set(name, value);
       });
       parser.on('file', (_name, file) => {
+        // Who reads the file is told; one that is not read may break as well.
+        file.on('error', () => undefined);
         if (taken !== undefined) {
           file.resume();
           failed(new DormouseError('invalid_request', 'send one file in one form'));

@@ -17,6 +17,7 @@ import type { z } from 'zod';
 import type { AppEnv, Services } from '../context.js';
 import { expected, HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { type App, createPart } from '../http/app.js';
+import { breakOff, clientGone } from '../http/client-gone.js';
 import { invalidRequest } from '../http/errors.js';
 import { jsonBody } from '../http/json-body.js';
 import { requestBody } from '../http/request-body.js';
@@ -146,7 +147,7 @@ export function fileRoutes({ host }: Services): App {
     const { path, user = '', mode } = c.req.valid('query');
     const { id } = await findRunning(c.get('team'), c.req.valid('param').id);
     const target = { sandboxId: id, path, user, mode: parseMode(mode) };
-    const entry = await upload(host, target, requestBody(c), c.req.raw.signal);
+    const entry = await upload(host, target, requestBody(c), clientGone(c));
     return c.json({ entry: presentFile(entry) }, 200);
   });
 
@@ -159,7 +160,8 @@ export function fileRoutes({ host }: Services): App {
       user,
       range: c.req.header('range'),
       headOnly: c.req.method === 'HEAD',
-      signal: c.req.raw.signal,
+      signal: clientGone(c),
+      breakOff: breakOff(c),
     });
   });
 
@@ -185,7 +187,7 @@ export function fileRoutes({ host }: Services): App {
       depth,
       limit,
       cursor,
-      signal: c.req.raw.signal,
+      signal: clientGone(c),
     });
     return c.json({ entries: page.entries.map(presentFile), next_cursor: page.nextCursor }, 200);
   });
@@ -208,9 +210,9 @@ export function fileRoutes({ host }: Services): App {
       const { id } = await findRunning(c.get('team'), c.req.valid('param').id);
       const entry = isForm(c)
         ? await withFormFile(headersOf(c), requestBody(c), ({ fields, bytes }) =>
-            upload(host, target(id, { ...query, ...Object.fromEntries(fields) }), bytes, c.req.raw.signal),
+            upload(host, target(id, { ...query, ...Object.fromEntries(fields) }), bytes, clientGone(c)),
           )
-        : await upload(host, target(id, query), requestBody(c), c.req.raw.signal);
+        : await upload(host, target(id, query), requestBody(c), clientGone(c));
       return c.json({ entry: presentFile(entry) }, 200);
     });
   }
@@ -225,7 +227,8 @@ export function fileRoutes({ host }: Services): App {
         user,
         range: undefined,
         headOnly: false,
-        signal: c.req.raw.signal,
+        signal: clientGone(c),
+        breakOff: breakOff(c),
       });
     });
   }
