@@ -19,7 +19,7 @@
 #define OUT_LOW_WATER 32768u
 /* Per turn, so that a flood in one direction leaves time for everything else. */
 #define READ_BUDGET 262144u
-#define WRITE_BUDGET 1048576u
+#define WRITE_BUDGET 131072u
 /* PONGs and refusals waiting to be sent beyond this stop the reading. */
 #define CONTROL_LIMIT 65536u
 /* The port wakes its writer when the host has taken something. This covers a

@@ -13,10 +13,14 @@
 #define RETENTION_MS 60000u
 #define RETENTION_COUNT 64u
 
+/* How long a program counts as just started. */
+#define YOUTH_MS 500u
+
 struct process *process_first;
 
 static struct source child_source = { .fd = -1 };
 static unsigned starting;
+static unsigned young_count;
 
 struct process *process_find(uint32_t pid)
 {
@@ -34,6 +38,22 @@ uint32_t process_running_count(void)
 	return count;
 }
 
+static void update_hurry(void) { stream_hurry(starting || young_count); }
+
+static void grow_up(struct process *process)
+{
+	if (!process->young)
+		return;
+	process->young = false;
+	young_count--;
+	loop_timer_cancel(&process->youth);
+	for (struct attachment *a = process->attachments; a; a = a->next)
+		a->stream->young = false;
+	update_hurry();
+}
+
+static void youth_over(struct timer *timer) { grow_up(container_of(timer, struct process, youth)); }
+
 static bool holds_output(const struct process *process)
 {
 	return process->outputs[0].source.fd >= 0 || process->outputs[1].source.fd >= 0;
@@ -46,6 +66,7 @@ static void destroy(struct process *process)
 		at = &(*at)->next;
 	if (*at)
 		*at = process->next;
+	grow_up(process);
 	process_input_shut(process);
 	for (int i = 0; i < 2; i++)
 		loop_close(&process->outputs[i].source);
@@ -105,6 +126,7 @@ static void limit_ended(void)
 static void ended(struct process *process, int status)
 {
 	process->running = false;
+	grow_up(process);
 	process->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	process->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	process->core_dumped = WIFSIGNALED(status) && WCOREDUMP(status);
@@ -144,11 +166,16 @@ static void child_ready(struct source *source, uint32_t events)
 	reap();
 }
 
-void process_starting(void) { starting++; }
+void process_starting(void)
+{
+	starting++;
+	update_hurry();
+}
 
 void process_started(void)
 {
 	starting--;
+	update_hurry();
 	if (!starting)
 		reap();
 }
@@ -187,6 +214,10 @@ struct process *process_adopt(const struct spawn *spawn, uint8_t *description, u
 	process->start_time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	process->description = description;
 	process->description_bytes = description_bytes;
+	process->young = true;
+	process->youth.fire = youth_over;
+	young_count++;
+	loop_timer(&process->youth, YOUTH_MS);
 	process->next = process_first;
 	process_first = process;
 	process_output_open(process, &process->outputs[0], spawn->pty ? spawn->terminal_fd : spawn->stdout_fd,
@@ -276,6 +307,7 @@ void process_attach_stream(struct process *process, struct stream *stream, uint6
 	*attachment = (struct attachment){ .next = process->attachments, .process = process, .stream = stream,
 					   .position = position, .owns_input = owns_input };
 	process->attachments = attachment;
+	stream->young = process->young;
 	stream->owner = attachment;
 	stream->ops = &attachment_ops;
 	stream_send(stream, started);

@@ -69,6 +69,8 @@ struct process {
 	struct attachment *attachments;
 	bool end_marked;
 	uint64_t end_position;    /* output before this belongs before EXITED */
+	bool young;               /* just started: what others send makes room for it */
+	struct timer youth;
 	struct timer retention;
 	struct timer terminal_grace;
 	struct task pump_task;

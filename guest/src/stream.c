@@ -4,16 +4,26 @@
 #include <string.h>
 
 #include "link.h"
+#include "loop.h"
 
 #define BUCKETS 256u
 /* Granting a quarter of the window at a time keeps the host sending without a
  * CREDIT frame for every DATA frame. */
 #define GRANT_STEP (INITIAL_CREDIT_TO_GUEST / 4)
 
+/* A stream that has sent this much is a bulk transfer... */
+#define BULK_BYTES (1u << 20)
+/* ...and gets one frame per this time while others are in a hurry. */
+#define PACE_MS 10u
+
 static struct stream *buckets[BUCKETS];
 static uint32_t count;
 static struct stream *ready_first;
 static struct stream **ready_end = &ready_first;
+
+static bool hurry;
+static void pace(struct timer *timer);
+static struct timer pace_timer = { .fire = pace };
 
 uint32_t stream_count(void) { return count; }
 bool stream_any_ready(void) { return ready_first != NULL; }
@@ -90,6 +100,37 @@ void stream_kick(struct stream *stream)
 	*ready_end = stream;
 	ready_end = &stream->next_ready;
 	link_wants_to_write();
+}
+
+void stream_hurry(bool on) { hurry = on; }
+
+static void pace(struct timer *timer)
+{
+	(void)timer;
+	for (uint32_t i = 0; i < BUCKETS; i++) {
+		for (struct stream *stream = buckets[i]; stream; stream = stream->next_in_bucket) {
+			if (stream->paced) {
+				stream->paced = false;
+				stream_kick(stream);
+			}
+		}
+	}
+}
+
+/* Whether the stream has to wait; it is kicked when the wait is over. */
+static bool hold_back(struct stream *stream)
+{
+	if (!hurry || stream->young || stream->sent < BULK_BYTES)
+		return false;
+	uint64_t now = now_ms();
+	if (now >= stream->not_before_ms) {
+		stream->not_before_ms = now + PACE_MS;
+		return false;
+	}
+	stream->paced = true;
+	if (!pace_timer.armed)
+		loop_timer(&pace_timer, PACE_MS);
+	return true;
 }
 
 void stream_send(struct stream *stream, struct packet *packet)
@@ -258,7 +299,10 @@ uint32_t stream_next_frame(uint8_t *out, uint32_t epoch, uint32_t max_data)
 		if (!ready_first)
 			ready_end = &ready_first;
 		stream->ready = false;
+		if (hold_back(stream))
+			continue;
 		uint32_t size = stream_frame(stream, out, epoch, max_data);
+		stream->sent += size;
 		if (stream->closed && !stream->queue.first) {
 			unlink_stream(stream);
 			destroy(stream);

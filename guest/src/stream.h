@@ -37,6 +37,10 @@ struct stream {
 	uint32_t consumed;         /* bytes consumed and not yet granted again */
 	bool host_ended;
 	bool closed;               /* CLOSE is queued; the owner is gone */
+	bool young;                /* belongs to a program just started: never paced */
+	bool paced;                /* waits for the pace instead of standing in line */
+	uint64_t sent;
+	uint64_t not_before_ms;
 	const struct stream_ops *ops;
 	void *owner;
 	struct packet_list queue;
@@ -52,6 +56,14 @@ void stream_consumed(struct stream *stream, uint32_t bytes);
 void stream_close(struct stream *stream, const struct result *result);
 void stream_close_ok(struct stream *stream);
 void stream_close_with(struct stream *stream, enum result_code code, int error, const char *message);
+
+/*
+ * While something is in a hurry (a program is being started), streams that have
+ * sent a lot are held to a modest pace: a flood costs processor time in the
+ * program, the kernel, here and on the host, and a start would wait for all of
+ * it. A paced program blocks on its full pipe.
+ */
+void stream_hurry(bool on);
 
 /* For the link. */
 struct stream *stream_new(uint32_t id, uint32_t credit);
