@@ -62,9 +62,13 @@ table inet dormouse_0a1b2c3d {
   chain output {
     type filter hook output priority 0; policy accept;
     meta skuid 1907000000-1907065535 oifname "lo" meta l4proto { tcp, udp } th dport 53 accept
-    meta skuid 1907000000-1907065535 oifname "lo" reject
-    meta skuid 1907000000-1907065535 ip daddr 169.254.0.0/16 reject
-    meta skuid 1907000000-1907065535 ip6 daddr fe80::/10 reject
+    meta skuid 1907000000-1907065535 oifname "lo" jump refuse
+    meta skuid 1907000000-1907065535 ip daddr 169.254.0.0/16 jump refuse
+    meta skuid 1907000000-1907065535 ip6 daddr fe80::/10 jump refuse
+  }
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject
   }
 }
 `);
@@ -105,7 +109,7 @@ describe.skipIf(!canGuard)('the guard in the kernel', () => {
     expect(installed()).toBeUndefined();
     const first = await installHostGuard(SCOPE, UIDS);
     const rules = installed();
-    expect(rules?.match(/reject/g)).toHaveLength(3);
+    expect(rules?.match(/jump refuse/g)).toHaveLength(3);
     const second = await installHostGuard(SCOPE, UIDS);
     expect(installed()).toBe(rules);
     await first.remove();

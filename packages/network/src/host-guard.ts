@@ -22,6 +22,9 @@ export interface HostGuard {
 /**
  * The nftables rules: VM processes may not connect to the host itself (whatever address is used, such traffic
  * leaves through `lo`), except to a name server there, nor to link-local addresses, where clouds keep credentials.
+ *
+ * Connections are refused by a reset: QEMU's network stack overlooks an ICMP answer, and the guest would wait for
+ * minutes.
  */
 export function guardRules(table: string, uids: UidRange): string {
   const vm = `meta skuid ${uids.first}-${uids.last}`;
@@ -31,9 +34,13 @@ table inet ${table} {
   chain output {
     type filter hook output priority 0; policy accept;
     ${vm} oifname "lo" meta l4proto { tcp, udp } th dport 53 accept
-    ${vm} oifname "lo" reject
-    ${vm} ip daddr 169.254.0.0/16 reject
-    ${vm} ip6 daddr fe80::/10 reject
+    ${vm} oifname "lo" jump refuse
+    ${vm} ip daddr 169.254.0.0/16 jump refuse
+    ${vm} ip6 daddr fe80::/10 jump refuse
+  }
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject
   }
 }
 `;
