@@ -47,9 +47,7 @@ void cgroup_setup(void)
 	/* A group that hands controllers on must hold no processes itself. */
 	if (!textfile_set(ROOT "/agent/cgroup.procs", "0"))
 		return;
-	textfile_set(ROOT "/cgroup.subtree_control", "+cpu");
-	textfile_set(ROOT "/cgroup.subtree_control", "+memory");
-	textfile_set(ROOT "/cgroup.subtree_control", "+pids");
+	textfile_set(ROOT "/cgroup.subtree_control", "+cpu +memory");
 	textfile_set(ROOT "/agent/cpu.weight", "10000");
 	uint64_t bytes = workload_limit();
 	if (bytes) {
