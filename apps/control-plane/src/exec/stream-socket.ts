@@ -2,8 +2,8 @@ import { EXEC_STREAM_CLOSE, ExecClientMessage, type ExecServerMessage } from '@d
 import { DormouseError, type ErrorCode } from '@dormouse/errors';
 import type { RawData, WebSocket } from 'ws';
 import type { z } from 'zod';
+import { MessageQueue } from '../flow/message-queue.js';
 import { invalidRequest } from '../http/errors.js';
-import { MessageQueue } from './message-queue.js';
 
 /** How much may wait in a socket before the process on the other side has to wait. */
 export const SEND_HIGH_WATER_BYTES: number = 1024 * 1024;

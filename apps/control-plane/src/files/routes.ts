@@ -20,7 +20,7 @@ import { type App, createPart } from '../http/app.js';
 import { breakOff, clientGone } from '../http/client-gone.js';
 import { invalidRequest } from '../http/errors.js';
 import { jsonBody } from '../http/json-body.js';
-import { requestBody } from '../http/request-body.js';
+import { withRequestBody } from '../http/request-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
 import { findRunning } from '../sandboxes/find.js';
 import { download } from './download.js';
@@ -147,7 +147,8 @@ export function fileRoutes({ host }: Services): App {
     const { path, user = '', mode } = c.req.valid('query');
     const { id } = await findRunning(c.get('team'), c.req.valid('param').id);
     const target = { sandboxId: id, path, user, mode: parseMode(mode) };
-    const entry = await upload(host, target, requestBody(c), clientGone(c));
+    const gone = clientGone(c);
+    const entry = await withRequestBody(c, (bytes) => upload(host, target, bytes, gone));
     return c.json({ entry: presentFile(entry) }, 200);
   });
 
@@ -208,11 +209,14 @@ export function fileRoutes({ host }: Services): App {
     part.openapi(route, async (c) => {
       const query = c.req.valid('query');
       const { id } = await findRunning(c.get('team'), c.req.valid('param').id);
-      const entry = isForm(c)
-        ? await withFormFile(headersOf(c), requestBody(c), ({ fields, bytes }) =>
-            upload(host, target(id, { ...query, ...Object.fromEntries(fields) }), bytes, clientGone(c)),
-          )
-        : await upload(host, target(id, query), requestBody(c), clientGone(c));
+      const gone = clientGone(c);
+      const entry = await withRequestBody(c, (body) =>
+        isForm(c)
+          ? withFormFile(headersOf(c), body, ({ fields, bytes }) =>
+              upload(host, target(id, { ...query, ...Object.fromEntries(fields) }), bytes, gone),
+            )
+          : upload(host, target(id, query), body, gone),
+      );
       return c.json({ entry: presentFile(entry) }, 200);
     });
   }

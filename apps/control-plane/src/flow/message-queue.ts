@@ -59,8 +59,9 @@ export class MessageQueue<Item> implements AsyncIterableIterator<Item, undefined
     }
   }
 
-  /** The source broke: the reader is told after what came before. */
+  /** The source broke: the reader is told after what came before. Means nothing after the end. */
   fail(error: unknown): void {
+    if (this.#ended) return;
     this.#failure ??= { error };
     this.#waiting?.reject(error);
     this.#waiting = undefined;
