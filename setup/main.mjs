@@ -13,6 +13,9 @@ try {
   if (invocation.command === 'test' && !invocation.help) {
     const { runTests } = await import('./test.mjs');
     process.exitCode = await runTests(root, invocation.rest);
+  } else if (invocation.command === 'bench' && !invocation.help) {
+    process.argv = [process.argv[0] ?? 'node', join(root, 'bench/dist/main.js'), ...invocation.rest];
+    await import(pathToFileURL(process.argv[1] ?? '').href);
   } else {
     // In this same process: signals, terminal and exit code need no forwarding, and Node.js starts only once.
     const cli = join(root, 'apps/cli/dist/main.js');

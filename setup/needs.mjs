@@ -21,7 +21,7 @@ const TEST = Object.freeze({ packages: 'test', build: 'all', guest: true });
  */
 export function needsOf({ command, subcommand, help }) {
   if (help) return CLIENT;
-  if (command === 'up' || command === 'demo') return HOST;
+  if (command === 'up' || command === 'demo' || command === 'bench') return HOST;
   if (command === 'template' && subcommand === 'build') return HOST;
   if (command === 'doctor') return LOOK;
   if (command === 'test') return TEST;
