@@ -37,7 +37,7 @@ export class TeamApiKeys {
       .selectAll()
       .where('team_id', '=', this.#teamId)
       .orderBy('created_at', 'desc')
-      .orderBy('id', 'desc')
+      .orderBy(sql`id::text`, 'desc')
       .limit(page.limit + 1);
     if (page.cursor !== undefined) {
       const { createdAt, id } = decodeCursor(page.cursor);
