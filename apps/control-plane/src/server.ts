@@ -12,6 +12,9 @@ import { requestId } from './http/request-log.js';
 /** How long open requests may go on once the server is to stop. */
 const DRAIN_MS = 10_000;
 
+/** How often connections without a request are closed meanwhile. */
+const IDLE_SWEEP_MS = 50;
+
 /** Where to listen. */
 export interface ListenOptions {
   readonly host: string;
@@ -49,13 +52,15 @@ export async function startServer(services: Services, options: ListenOptions): P
     url: `http://${addressFor(options.host)}:${port}`,
     stop: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
+      // A connection whose answer is complete stays open for the next request, which will not come.
+      const sweeping = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
       const patience = new AbortController();
       await Promise.race([
         Promise.all([closed, streams.idle()]),
         wait(DRAIN_MS, undefined, { signal: patience.signal }).catch(() => undefined),
       ]);
       patience.abort();
+      clearInterval(sweeping);
       streams.terminate();
       server.closeAllConnections();
       await closed;

@@ -11,8 +11,8 @@ let id: string;
 beforeAll(async () => {
   plane = await startTestControlPlane();
   id = await plane.createSandbox();
-});
-afterAll(() => plane.close());
+}, 60_000);
+afterAll(() => plane.close(), 60_000);
 
 const MIB = 1024 * 1024;
 

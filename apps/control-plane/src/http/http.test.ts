@@ -8,8 +8,8 @@ import { startTestControlPlane, type TestControlPlane } from '../testing/control
 let plane: TestControlPlane;
 beforeAll(async () => {
   plane = await startTestControlPlane();
-});
-afterAll(() => plane.close());
+}, 60_000);
+afterAll(() => plane.close(), 60_000);
 beforeEach(() => plane.host.reset());
 
 interface Wrong {
