@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { checkoutVersion } from './checkout.js';
+import { addCheckoutCommands } from './commands/checkout-commands.js';
 import { addCompletion } from './commands/completion.js';
 import { addDemo } from './commands/demo.js';
 import { addDoctor } from './commands/doctor.js';
 import { addKey } from './commands/key.js';
 import { addSandbox } from './commands/sandbox.js';
 import { addTemplate } from './commands/template.js';
-import { addTest } from './commands/test.js';
 import { addUp } from './commands/up.js';
 
 /**
@@ -29,7 +29,7 @@ export function buildProgram({ json = false }: { json?: boolean } = {}): Command
   addSandbox(program);
   addTemplate(program);
   addKey(program);
-  addTest(program);
+  addCheckoutCommands(program);
   addCompletion(program);
   return program;
 }

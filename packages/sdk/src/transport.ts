@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
 import { Agent, fetch as undiciFetch } from 'undici';
-import type { z } from 'zod';
 import { errorFromAnswer } from './api-error.js';
 import type { CallOptions, Fetch, ResolvedOptions } from './client-options.js';
 import { type Deadline, startDeadline } from './deadline.js';
@@ -20,6 +19,13 @@ export interface ApiRequest extends CallOptions {
   readonly json?: unknown;
   readonly body?: Uint8Array | ReadableStream<Uint8Array> | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A schema of the contract, as far as it is used here. */
+interface AnswerSchema<T> {
+  safeParse(
+    value: unknown,
+  ): { readonly success: true; readonly data: T } | { readonly success: false; readonly error: Error };
 }
 
 /** Errors of a connection that was never made. */
@@ -42,7 +48,7 @@ export class Transport {
   }
 
   /** An answer in JSON, checked against its schema. */
-  async json<Schema extends z.ZodType>(request: ApiRequest, schema: Schema): Promise<z.infer<Schema>> {
+  async json<T>(request: ApiRequest, schema: AnswerSchema<T>): Promise<T> {
     await using answer = await this.#open(request);
     const text = await this.#read(request, answer.deadline, () => answer.response.text());
     const parsed = schema.safeParse(parseJson(text));

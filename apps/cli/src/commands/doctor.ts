@@ -6,8 +6,8 @@ export function addDoctor(program: Command): void {
     .description('what this machine can do, and how to mend what it cannot')
     .option('--data <dir>', 'data directory (default: DORMOUSE_DATA, else /var/lib/dormouse)')
     .action(async (flags: { readonly data?: string; readonly json?: boolean }) => {
-      const { dataDirectoryOf } = await import('../data-directory.js');
+      const { dataDirectoryOf, dataPaths } = await import('../data-directory.js');
       const { runDoctor } = await import('../doctor/run-doctor.js');
-      process.exitCode = await runDoctor({ data: dataDirectoryOf(flags.data), json: flags.json ?? false });
+      process.exitCode = await runDoctor(dataPaths(dataDirectoryOf(flags.data)), flags.json ?? false);
     });
 }

@@ -1,3 +1,4 @@
+import type { DataPaths } from '../data-directory.js';
 import { ansiFor } from '../terminal/ansi.js';
 import { answerJson, answerLine } from '../terminal/answer.js';
 import { printable } from '../terminal/printable.js';
@@ -10,13 +11,13 @@ import { mergeRows } from './row.js';
 const LACKING_EXIT_CODE = 4;
 
 /** @returns the exit code */
-export async function runDoctor({ data, json }: { data: string; json: boolean }): Promise<number> {
-  const ask = () => askHostAgent(data);
+export async function runDoctor(paths: DataPaths, json: boolean): Promise<number> {
+  const ask = () => askHostAgent(paths.assets);
   const shown = process.stderr.isTTY && !json;
   const tried = shown
     ? await inStep(createSteps(process.stderr), 'Try what only trying tells', ask)
     : await ask();
-  const rows = mergeRows(checkMachine(data), tried);
+  const rows = mergeRows(checkMachine(paths.root), tried);
   const failures = rows.filter(({ status }) => status === 'fail').length;
   if (json) {
     answerJson(rows);
