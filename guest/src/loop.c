@@ -26,6 +26,12 @@ bool loop_add(struct source *source, uint32_t mask)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, source->fd, &event) == 0;
 }
 
+void loop_watch(struct source *source, uint32_t mask)
+{
+	struct epoll_event event = { .events = mask, .data = { .ptr = source } };
+	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+}
+
 void loop_close(struct source *source)
 {
 	if (source->fd < 0)

@@ -30,6 +30,8 @@ struct task {
 
 bool loop_init(void);
 bool loop_add(struct source *source, uint32_t events);
+/* Changes what is watched for; 0 keeps the descriptor from waking anybody. What is ready already is an event again. */
+void loop_watch(struct source *source, uint32_t events);
 /* Stops watching and closes the descriptor; pending events of it are dropped. */
 void loop_close(struct source *source);
 void loop_timer(struct timer *timer, uint64_t after_ms);

@@ -11,6 +11,11 @@
 /* After the end of a terminal's process its last output may still be on its way
  * through the kernel, which says when it has all come; this bounds the wait. */
 #define TERMINAL_GRACE_MS 1000u
+/* The agent comes before the programs, so it would be woken for every page a
+ * program puts into a pipe, and send it alone. Output that follows other output
+ * this closely is left to gather for as long: a pipe holds more than a program
+ * writes in that time. */
+#define REST_MS 2u
 
 /* Forgotten processes have no ring; their output goes nowhere. */
 static uint8_t nowhere[65536];
@@ -114,6 +119,39 @@ static void pump_again(struct task *task)
 	process_pump(container_of(task, struct process, pump_task));
 }
 
+static void watch_pipes(struct process *process, uint32_t events)
+{
+	for (int i = 0; i < 2; i++)
+		if (process->outputs[i].source.fd >= 0)
+			loop_watch(&process->outputs[i].source, events);
+}
+
+/* Reads what has gathered; goes on resting for as long as something has. */
+static void rest_over(struct timer *timer)
+{
+	struct process *process = container_of(timer, struct process, rest);
+	uint64_t head = process->ring.head;
+	for (int i = 0; i < 2; i++)
+		process->outputs[i].readable = process->outputs[i].source.fd >= 0;
+	process_pump(process);
+	if (process->ring.head != head && process->running)
+		loop_timer(timer, REST_MS);
+	else
+		watch_pipes(process, EPOLLIN | EPOLLET);
+}
+
+/* A program that has written twice within a rest is likely to go on. */
+static void rest_after_output(struct process *process)
+{
+	uint64_t now = now_ms();
+	bool again = now - process->last_output_ms <= REST_MS;
+	process->last_output_ms = now;
+	if (!again || process->pty || process->forgotten || !process->running || process->rest.armed)
+		return;
+	watch_pipes(process, 0);
+	loop_timer(&process->rest, REST_MS);
+}
+
 static void ready(struct source *source, uint32_t events)
 {
 	struct process_output *output = container_of(source, struct process_output, source);
@@ -122,13 +160,17 @@ static void ready(struct source *source, uint32_t events)
 		process_input_ready(process);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		output->readable = true;
+	uint64_t head = process->ring.head;
 	process_pump(process);
+	if (process->ring.head != head)
+		rest_after_output(process);
 }
 
 void process_output_open(struct process *process, struct process_output *output, int fd, uint8_t channel)
 {
 	*output = (struct process_output){ .source = { .fd = fd, .ready = ready }, .process = process, .channel = channel };
 	process->pump_task.run = pump_again;
+	process->rest.fire = rest_over;
 	if (fd >= 0 && !loop_add(&output->source, EPOLLIN | EPOLLET | (process->pty ? EPOLLOUT : 0)))
 		loop_close(&output->source);
 }

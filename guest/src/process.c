@@ -72,6 +72,7 @@ static void destroy(struct process *process)
 		loop_close(&process->outputs[i].source);
 	loop_timer_cancel(&process->retention);
 	loop_timer_cancel(&process->terminal_grace);
+	loop_timer_cancel(&process->rest);
 	loop_task_cancel(&process->pump_task);
 	ring_free(&process->ring);
 	free(process->description);

@@ -73,6 +73,8 @@ struct process {
 	struct timer youth;
 	struct timer retention;
 	struct timer terminal_grace;
+	struct timer rest;        /* armed: its pipes wake nobody until it fires */
+	uint64_t last_output_ms;
 	struct task pump_task;
 };
 
