@@ -31,26 +31,32 @@ export interface BootEnvironment {
   readonly onFailedAttempt: (error: DormouseError) => void;
 }
 
+/** What to boot. */
+export interface BootRequest {
+  readonly paths: SandboxPaths;
+  readonly spec: SandboxSpec;
+  /** Absent: the user of this process. */
+  readonly user: VmUser | undefined;
+  /** Called as soon as there is a process, so that it can be recorded. */
+  readonly onStarted: (vm: MicroVm) => Promise<void>;
+}
+
 /**
  * Boots a guest and waits for its agent, with a watchdog that starts over when the guest does not come up.
  *
- * @param onStarted called as soon as there is a process, so that it can be recorded
  * @throws DormouseError `boot_failed` after the last attempt
  */
 export async function bootGuest(
   environment: BootEnvironment,
-  paths: SandboxPaths,
-  spec: SandboxSpec,
-  user: VmUser | undefined,
-  onStarted: (vm: MicroVm) => Promise<void>,
+  request: BootRequest,
   signal: AbortSignal,
 ): Promise<BootedGuest> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await bootOnce(environment, paths, spec, user, onStarted, signal);
+      return await bootOnce(environment, request, signal);
     } catch (thrown) {
       const error = fromUnknown(thrown);
-      await endProcessesOf(paths.runDir);
+      await endProcessesOf(request.paths.runDir);
       if (signal.aborted) throw new DormouseError('cancelled', 'the boot was cancelled', { cause: error });
       if (error.code === 'missing_tool' || attempt === BOOT_ATTEMPTS) {
         throw error.code === 'missing_tool'
@@ -72,12 +78,10 @@ export async function bootGuest(
 
 async function bootOnce(
   environment: BootEnvironment,
-  paths: SandboxPaths,
-  spec: SandboxSpec,
-  user: VmUser | undefined,
-  onStarted: (vm: MicroVm) => Promise<void>,
+  request: BootRequest,
   signal: AbortSignal,
 ): Promise<BootedGuest> {
+  const { paths, spec, user } = request;
   await prepareRunFiles(paths, user);
   const vmSpec: VmSpec = {
     runDir: paths.runDir,
@@ -94,7 +98,7 @@ async function bootOnce(
   };
   const vm = await environment.driver.boot(vmSpec, signal);
   try {
-    await onStarted(vm);
+    await request.onStarted(vm);
     return { vm, link: await greetGuest(vm, BOOT_TIMEOUT_MS[environment.accelerator], signal) };
   } catch (error) {
     await vm.kill();

@@ -167,10 +167,12 @@ export class Sandbox {
         onFailedAttempt: (error) =>
           log.warn({ sandboxId: this.id, err: error }, 'the guest did not come up; again'),
       },
-      paths,
-      spec,
-      user,
-      (started) => this.#record({ vm: { pid: started.pid, startTicks: started.startTicks } }),
+      {
+        paths,
+        spec,
+        user,
+        onStarted: (started) => this.#record({ vm: { pid: started.pid, startTicks: started.startTicks } }),
+      },
       this.#abort.signal,
     );
     try {
