@@ -8,17 +8,29 @@ const BUILD = new URL('../build/test/', import.meta.url).pathname;
 
 export async function startConfined() {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'dormouse-confined-'));
-  for (const d of ['bin', 'etc', 'tmp', 'dev', 'root', 'home/user', 'srv', 'proc']) fs.mkdirSync(path.join(root, d), { recursive: true });
-  fs.writeFileSync(path.join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/bash\n');
+  for (const d of ['bin', 'etc', 'tmp', 'dev', 'root', 'home/user', 'srv', 'proc'])
+    fs.mkdirSync(path.join(root, d), { recursive: true });
+  fs.writeFileSync(
+    path.join(root, 'etc/passwd'),
+    'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/bash\n',
+  );
   fs.writeFileSync(path.join(root, 'etc/group'), 'root:x:0:\nuser:x:1000:\naudio:x:29:user\n');
   fs.writeFileSync(path.join(root, 'dev/null'), '');
-  for (const name of ['true', 'bash', 'sleep', 'flood']) fs.copyFileSync(path.join(BUILD, 'child'), path.join(root, 'bin', name));
-  const agent = spawn(path.join(BUILD, 'confined-agent'), [root], { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0' } });
+  for (const name of ['true', 'bash', 'sleep', 'flood'])
+    fs.copyFileSync(path.join(BUILD, 'child'), path.join(root, 'bin', name));
+  const agent = spawn(path.join(BUILD, 'confined-agent'), [root], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0' },
+  });
   const exited = new Promise((resolve) => agent.once('exit', (code, signal) => resolve(code ?? signal)));
   const socket = path.join(root, 'agent.sock');
-  for (let i = 0; i < 250 && !fs.existsSync(socket) && agent.exitCode === null; i++) await new Promise((r) => setTimeout(r, 20));
+  for (let i = 0; i < 250 && !fs.existsSync(socket) && agent.exitCode === null; i++)
+    await new Promise((r) => setTimeout(r, 20));
   const remove = () => fs.rmSync(root, { recursive: true, force: true });
-  if (agent.exitCode === 77) { remove(); return null; }
+  if (agent.exitCode === 77) {
+    remove();
+    return null;
+  }
   await new Promise((r) => setTimeout(r, 100));
   return { agent, exited, socket, root, remove };
 }

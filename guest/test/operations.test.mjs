@@ -6,12 +6,29 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
-import { ALL, decodeEntry, Fields, Host, i32, i64, OP, run, startArgs, str, strs, u16, u32, u64, u8 } from './host.mjs';
+import {
+  ALL,
+  decodeEntry,
+  Fields,
+  Host,
+  i32,
+  i64,
+  OP,
+  run,
+  startArgs,
+  str,
+  strs,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './host.mjs';
 
 const AGENT = process.env.AGENT ?? new URL('../build/dormouse-guest', import.meta.url).pathname;
 const ROOT = process.getuid() === 0;
 /** A lost wake-up must fail, not hang. */
-const test = (name, options, body) => (body ? nodeTest(name, { timeout: 20_000, ...options }, body) : nodeTest(name, { timeout: 20_000 }, options));
+const test = (name, options, body) =>
+  body ? nodeTest(name, { timeout: 20_000, ...options }, body) : nodeTest(name, { timeout: 20_000 }, options);
 
 let directory;
 let agent;
@@ -23,7 +40,13 @@ before(async () => {
   socket = path.join(directory, 'agent.sock');
   agent = spawn(AGENT, ['--socket', socket], { stdio: ['ignore', 'inherit', 'inherit'] });
   for (let i = 0; ; i++) {
-    try { host = await Host.connect(socket); break; } catch (error) { if (i > 200) throw error; await new Promise((r) => setTimeout(r, 20)); }
+    try {
+      host = await Host.connect(socket);
+      break;
+    } catch (error) {
+      if (i > 200) throw error;
+      await new Promise((r) => setTimeout(r, 20));
+    }
   }
   await host.greet();
 });
@@ -37,9 +60,16 @@ after(async () => {
 
 const at = (...names) => path.join(directory, ...names);
 const pidOf = (stream) => new Fields(stream.messages[0].body).u32();
-const exitOf = (message) => { const f = new Fields(message.body); return { code: f.i32(), signal: f.i32(), core: f.u8() }; };
+const exitOf = (message) => {
+  const f = new Fields(message.body);
+  return { code: f.i32(), signal: f.i32(), core: f.u8() };
+};
 const entryOf = (stream) => decodeEntry(stream.messages[0].body);
-const failure = async (op, args) => { const s = host.open(op, args); const { code, errno, message } = await s.closed; return { code, errno, message }; };
+const failure = async (op, args) => {
+  const s = host.open(op, args);
+  const { code, errno, message } = await s.closed;
+  return { code, errno, message };
+};
 async function put(name, content, { flags = 0, mode = 0, offset = 0 } = {}) {
   const stream = host.open(OP.FILE_WRITE, [str(''), str(name), u32(flags), u32(mode), u64(offset)]);
   await stream.write(Buffer.from(content));
@@ -53,8 +83,14 @@ test('PING is answered with the same bytes', async () => {
 });
 
 test('a program runs: arguments, environment, exit code, both channels', async () => {
-  const result = await run(host, { argv: ['/bin/sh', '-c', 'echo "$1-$X"; echo err >&2; exit 7', 'sh', 'one'], env: ['X=ü'] });
-  assert.deepEqual([result.stdout, result.stderr, result.code, result.signal], [Buffer.from('one-ü\n').toString('latin1'), 'err\n', 7, 0]);
+  const result = await run(host, {
+    argv: ['/bin/sh', '-c', 'echo "$1-$X"; echo err >&2; exit 7', 'sh', 'one'],
+    env: ['X=ü'],
+  });
+  assert.deepEqual(
+    [result.stdout, result.stderr, result.code, result.signal],
+    [Buffer.from('one-ü\n').toString('latin1'), 'err\n', 7, 0],
+  );
 });
 
 test('the environment is complete and later values win', async () => {
@@ -62,7 +98,17 @@ test('the environment is complete and later values win', async () => {
   await host.call(OP.CONFIGURE, [str(''), str(''), str(''), u8(0), strs(['B=merged'])]);
   const { stdout } = await run(host, { argv: ['env'], env: ['A=request'], user: 'root' });
   const lines = stdout.trim().split('\n').sort();
-  assert.deepEqual(lines.filter((l) => /^(A|B|HOME|USER|LOGNAME|PATH)=/.test(l)), ['A=request', 'B=merged', 'HOME=/root', 'LOGNAME=root', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'USER=root']);
+  assert.deepEqual(
+    lines.filter((l) => /^(A|B|HOME|USER|LOGNAME|PATH)=/.test(l)),
+    [
+      'A=request',
+      'B=merged',
+      'HOME=/root',
+      'LOGNAME=root',
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      'USER=root',
+    ],
+  );
   await host.call(OP.CONFIGURE, [str(''), str(''), str(''), u8(1), strs([])]);
 });
 
@@ -77,7 +123,15 @@ test('without the flag standard input is /dev/null', async () => {
 });
 
 test('a terminal has its size, its name and an end-of-file character', async () => {
-  const stream = host.open(OP.PROCESS_START, startArgs({ flags: 1, cols: 91, rows: 17, argv: ['/bin/sh', '-c', 'stty size; read x; stty size; cat; echo bye'] }));
+  const stream = host.open(
+    OP.PROCESS_START,
+    startArgs({
+      flags: 1,
+      cols: 91,
+      rows: 17,
+      argv: ['/bin/sh', '-c', 'stty size; read x; stty size; cat; echo bye'],
+    }),
+  );
   await stream.message();
   await stream.until(() => stream.text(3).includes('17 91'));
   await host.call(OP.PROCESS_RESIZE, [u32(pidOf(stream)), u16(40), u16(20)]);
@@ -91,9 +145,21 @@ test('a terminal has its size, its name and an end-of-file character', async () 
 
 test('failed starts say why and leave no process', async () => {
   const start = (o) => failure(OP.PROCESS_START, startArgs(o));
-  assert.deepEqual(await start({ argv: ['no-such-command'] }), { code: 'command_not_found', errno: 2, message: 'no-such-command: command not found' });
-  assert.deepEqual(await start({ argv: ['true'], cwd: '/no/such' }), { code: 'cwd_not_found', errno: 2, message: "cwd '/no/such' does not exist" });
-  assert.deepEqual(await start({ argv: ['true'], user: 'no-such-user' }), { code: 'unknown_user', errno: 0, message: "invalid username: 'no-such-user'" });
+  assert.deepEqual(await start({ argv: ['no-such-command'] }), {
+    code: 'command_not_found',
+    errno: 2,
+    message: 'no-such-command: command not found',
+  });
+  assert.deepEqual(await start({ argv: ['true'], cwd: '/no/such' }), {
+    code: 'cwd_not_found',
+    errno: 2,
+    message: "cwd '/no/such' does not exist",
+  });
+  assert.deepEqual(await start({ argv: ['true'], user: 'no-such-user' }), {
+    code: 'unknown_user',
+    errno: 0,
+    message: "invalid username: 'no-such-user'",
+  });
   assert.equal((await start({ argv: ['/etc/passwd'] })).code, 'permission_denied');
   assert.equal((await start({ argv: ['true'], env: ['NOEQUALS'] })).code, 'invalid_argument');
 });
@@ -109,7 +175,14 @@ test('signals reach the group; the end by a signal is told', async () => {
 });
 
 test('a process outlives its stream; attach with and without backlog', async () => {
-  const stream = host.open(OP.PROCESS_START, startArgs({ flags: 2, tag: 'mine', argv: ['/bin/sh', '-c', 'echo first; read x; echo "second $x"; read y; exit 4'] }));
+  const stream = host.open(
+    OP.PROCESS_START,
+    startArgs({
+      flags: 2,
+      tag: 'mine',
+      argv: ['/bin/sh', '-c', 'echo first; read x; echo "second $x"; read y; exit 4'],
+    }),
+  );
   await stream.message();
   const pid = pidOf(stream);
   await stream.until(() => stream.text(1) === 'first\n');
@@ -119,8 +192,29 @@ test('a process outlives its stream; attach with and without backlog', async () 
   const live = host.open(OP.PROCESS_ATTACH, [u32(pid), u8(0)]);
   await live.message();
   const list = await host.call(OP.PROCESS_LIST);
-  const mine = list.messages.map((m) => { const f = new Fields(m.body); return { pid: f.u32(), running: f.u8(), flags: f.u8(), zero: f.u16(), start: f.i64(), code: f.i32(), signal: f.i32(), tag: f.str(), user: f.str(), cwd: f.str(), argc: f.u32(), argv0: f.str() }; }).find((p) => p.pid === pid);
-  assert.deepEqual([mine.running, mine.flags, mine.tag, mine.user, mine.argc, mine.argv0], [1, 2, 'mine', 'root', 3, '/bin/sh']);
+  const mine = list.messages
+    .map((m) => {
+      const f = new Fields(m.body);
+      return {
+        pid: f.u32(),
+        running: f.u8(),
+        flags: f.u8(),
+        zero: f.u16(),
+        start: f.i64(),
+        code: f.i32(),
+        signal: f.i32(),
+        tag: f.str(),
+        user: f.str(),
+        cwd: f.str(),
+        argc: f.u32(),
+        argv0: f.str(),
+      };
+    })
+    .find((p) => p.pid === pid);
+  assert.deepEqual(
+    [mine.running, mine.flags, mine.tag, mine.user, mine.argc, mine.argv0],
+    [1, 2, 'mine', 'root', 3, '/bin/sh'],
+  );
   const input = host.open(OP.PROCESS_INPUT, [u32(pid), u8(0)]);
   await input.write(Buffer.from('line\n'));
   input.end();
@@ -148,7 +242,10 @@ test('EXITED does not wait for others that hold the pipes', async () => {
 });
 
 test('a session that ends leaves its processes; a new one attaches', async () => {
-  const stream = host.open(OP.PROCESS_START, startArgs({ flags: 2, argv: ['/bin/sh', '-c', 'echo before; read x; echo after'] }));
+  const stream = host.open(
+    OP.PROCESS_START,
+    startArgs({ flags: 2, argv: ['/bin/sh', '-c', 'echo before; read x; echo after'] }),
+  );
   await stream.until(() => stream.text(1) === 'before\n');
   const pid = pidOf(stream);
   await host.greet({ padding: true });
@@ -161,7 +258,11 @@ test('a session that ends leaves its processes; a new one attaches', async () =>
 });
 
 test('output waits for credit, and a flood delays nobody (hazard 12)', async () => {
-  const flood = host.open(OP.PROCESS_START, startArgs({ argv: ['/bin/sh', '-c', 'head -c 3000000 /dev/zero'] }), 100_000);
+  const flood = host.open(
+    OP.PROCESS_START,
+    startArgs({ argv: ['/bin/sh', '-c', 'head -c 3000000 /dev/zero'] }),
+    100_000,
+  );
   flood.autoCredit = false;
   await flood.until(() => flood.bytes >= 99_000);
   assert.equal((await run(host, { argv: ['echo', 'quick'] })).stdout, 'quick\n');
@@ -179,7 +280,10 @@ test('files: write, read, ranges, append, offset, modes', async () => {
   for (let i = 0; i < content.length; i++) content[i] = (i * 31) & 255;
   const written = await put(name, content, { flags: 1, mode: 0o640 });
   assert.equal(written.result.code, 'ok');
-  assert.deepEqual([entryOf(written).size, entryOf(written).mode, entryOf(written).name, entryOf(written).path], [1_000_000n, 0o640, 'file.bin', name]);
+  assert.deepEqual(
+    [entryOf(written).size, entryOf(written).mode, entryOf(written).name, entryOf(written).path],
+    [1_000_000n, 0o640, 'file.bin', name],
+  );
   assert.ok(fs.readFileSync(name).equals(content));
   const read = await host.call(OP.FILE_READ, [str(''), str(name), u64(0), u64(ALL)]);
   assert.ok(Buffer.concat(read.data.map((d) => d.bytes)).equals(content));
@@ -192,7 +296,10 @@ test('files: write, read, ranges, append, offset, modes', async () => {
   await put(name, 'H', { flags: 4, offset: 1 });
   assert.equal(fs.readFileSync(name, 'utf8'), 'sHort+');
   assert.equal(fs.statSync(name).mode & 0o777, 0o640);
-  assert.equal((await failure(OP.FILE_READ, [str(''), str(at('deep')), u64(0), u64(ALL)])).code, 'is_directory');
+  assert.equal(
+    (await failure(OP.FILE_READ, [str(''), str(at('deep')), u64(0), u64(ALL)])).code,
+    'is_directory',
+  );
   assert.equal((await failure(OP.FILE_READ, [str(''), str(at('none')), u64(0), u64(ALL)])).code, 'not_found');
   assert.equal((await put(at('deep'), 'x')).result.code, 'is_directory');
   assert.equal((await put('/dev/full', 'x')).result.code, 'no_space');
@@ -212,28 +319,62 @@ test('FILE_READ sends no more than its credit; a cancel ends it', async () => {
 test('directories: make, list, rename, remove', async () => {
   const made = await host.call(OP.DIR_MAKE, [str(''), str(at('tree', 'b', 'c')), u32(0o750), u8(1)]);
   assert.deepEqual([entryOf(made).type, entryOf(made).mode], [2, 0o750]);
-  assert.equal((await failure(OP.DIR_MAKE, [str(''), str(at('tree')), u32(0), u8(1)])).code, 'already_exists');
+  assert.equal(
+    (await failure(OP.DIR_MAKE, [str(''), str(at('tree')), u32(0), u8(1)])).code,
+    'already_exists',
+  );
   fs.writeFileSync(at('tree', 'a'), 'a');
-  assert.equal((await failure(OP.DIR_MAKE, [str(''), str(at('tree', 'a')), u32(0), u8(0)])).code, 'not_directory');
+  assert.equal(
+    (await failure(OP.DIR_MAKE, [str(''), str(at('tree', 'a')), u32(0), u8(0)])).code,
+    'not_directory',
+  );
   fs.writeFileSync(at('tree', 'b', 'z'), '');
   fs.symlinkSync('b', at('tree', 'link'));
   fs.symlinkSync('nowhere', at('tree', 'broken'));
-  const list = async (depth) => (await host.call(OP.DIR_LIST, [str(''), str(`${directory}//tree/./`), u32(depth)])).messages.map((m) => decodeEntry(m.body));
-  assert.deepEqual((await list(0)).map((e) => [e.name, e.type, e.targetType]), [['a', 1, 1], ['b', 2, 2], ['broken', 3, 0], ['link', 3, 2]]);
+  const list = async (depth) =>
+    (await host.call(OP.DIR_LIST, [str(''), str(`${directory}//tree/./`), u32(depth)])).messages.map((m) =>
+      decodeEntry(m.body),
+    );
+  assert.deepEqual(
+    (await list(0)).map((e) => [e.name, e.type, e.targetType]),
+    [
+      ['a', 1, 1],
+      ['b', 2, 2],
+      ['broken', 3, 0],
+      ['link', 3, 2],
+    ],
+  );
   const deep = await list(9);
-  assert.deepEqual(deep.map((e) => e.path), ['a', 'b', 'b/c', 'b/z', 'broken', 'link'].map((n) => at('tree', n)));
+  assert.deepEqual(
+    deep.map((e) => e.path),
+    ['a', 'b', 'b/c', 'b/z', 'broken', 'link'].map((n) => at('tree', n)),
+  );
   assert.equal(deep[4].target, 'nowhere');
   assert.equal(deep[5].target, fs.realpathSync(at('tree', 'b')));
   assert.equal((await failure(OP.DIR_LIST, [str(''), str(at('tree', 'a')), u32(1)])).code, 'not_directory');
-  const renamed = await host.call(OP.FILE_RENAME, [str(''), str(at('tree', 'a')), str(at('tree', 'new', 'a2'))]);
+  const renamed = await host.call(OP.FILE_RENAME, [
+    str(''),
+    str(at('tree', 'a')),
+    str(at('tree', 'new', 'a2')),
+  ]);
   assert.equal(entryOf(renamed).path, at('tree', 'new', 'a2'));
   assert.equal((await failure(OP.FILE_REMOVE, [str(''), str(at('tree')), u8(0)])).code, 'not_empty');
   fs.mkdirSync(at('kept'));
   fs.writeFileSync(at('kept', 'x'), '');
   fs.symlinkSync(at('kept'), at('tree', 'out'));
   let level = at('tree');
-  for (let i = 0; i < 30; i++) { level = path.join(level, `level-${i}`); fs.mkdirSync(level); for (let j = 0; j < 20; j++) fs.writeFileSync(path.join(level, `f${j}`), ''); }
-  const owned = await host.call(OP.FILE_CHOWN, [str(''), str(at('tree')), str(ROOT ? '12345' : ''), str(''), u8(1)]);
+  for (let i = 0; i < 30; i++) {
+    level = path.join(level, `level-${i}`);
+    fs.mkdirSync(level);
+    for (let j = 0; j < 20; j++) fs.writeFileSync(path.join(level, `f${j}`), '');
+  }
+  const owned = await host.call(OP.FILE_CHOWN, [
+    str(''),
+    str(at('tree')),
+    str(ROOT ? '12345' : ''),
+    str(''),
+    u8(1),
+  ]);
   if (ROOT) {
     assert.equal(entryOf(owned).owner, '12345');
     assert.equal(fs.statSync(path.join(level, 'f3')).uid, 12345);
@@ -253,8 +394,17 @@ test('mode, owner, links, attributes', async () => {
   const link = entryOf(await host.call(OP.FILE_SYMLINK, [str(''), str('f'), str(at('l'))]));
   assert.deepEqual([link.type, link.targetType, link.target], [3, 1, fs.realpathSync(at('f'))]);
   fs.symlinkSync('loop', at('loop'));
-  assert.equal((await failure(OP.FILE_READ, [str(''), str(at('loop')), u64(0), u64(1)])).code, 'symlink_loop');
-  const set = await failure(OP.XATTR_SET, [str(''), str(at('f')), str('user.kind'), u8(0), str(Buffer.from([0, 255]))]);
+  assert.equal(
+    (await failure(OP.FILE_READ, [str(''), str(at('loop')), u64(0), u64(1)])).code,
+    'symlink_loop',
+  );
+  const set = await failure(OP.XATTR_SET, [
+    str(''),
+    str(at('f')),
+    str('user.kind'),
+    u8(0),
+    str(Buffer.from([0, 255])),
+  ]);
   if (set.code !== 'unsupported') {
     assert.equal(set.code, 'ok');
     const f = new Fields((await host.call(OP.XATTR_GET, [str(''), str(at('f'))])).messages[0].body);
@@ -271,15 +421,30 @@ test('what is created belongs to the user', { skip: !ROOT }, async () => {
   const stream = host.open(OP.FILE_WRITE, [str('4242'), str(at('mine', 'too', 'f')), u32(1), u32(0), u64(0)]);
   stream.end();
   await stream.closed;
-  assert.deepEqual([fs.statSync(at('mine')).uid, fs.statSync(at('mine', 'too')).gid, fs.statSync(at('mine', 'too', 'f')).uid], [4242, 4242, 4242]);
-  const result = await run(host, { user: '4242', cwd: directory, argv: ['/bin/sh', '-c', 'id -u; id -g; pwd; umask'] });
+  assert.deepEqual(
+    [
+      fs.statSync(at('mine')).uid,
+      fs.statSync(at('mine', 'too')).gid,
+      fs.statSync(at('mine', 'too', 'f')).uid,
+    ],
+    [4242, 4242, 4242],
+  );
+  const result = await run(host, {
+    user: '4242',
+    cwd: directory,
+    argv: ['/bin/sh', '-c', 'id -u; id -g; pwd; umask'],
+  });
   assert.equal(result.stdout, `4242\n4242\n${directory}\n0022\n`);
 });
 
 test('watching a tree', async () => {
   fs.mkdirSync(at('w', 'sub'), { recursive: true });
   const stream = host.open(OP.DIR_WATCH, [str(''), str(at('w')), u8(1)]);
-  const changes = () => stream.messages.slice(1).map((m) => { const f = new Fields(m.body); return `${f.u8()} ${f.str()}`; });
+  const changes = () =>
+    stream.messages.slice(1).map((m) => {
+      const f = new Fields(m.body);
+      return `${f.u8()} ${f.str()}`;
+    });
   assert.equal((await stream.message()).kind, 18);
   const seen = async (text) => stream.until(() => changes().includes(text));
   fs.writeFileSync(at('w', 'sub', 'f'), 'x');
@@ -302,7 +467,10 @@ test('watching a tree', async () => {
 });
 
 test('dialling: bytes both ways, half-close, refusal', async () => {
-  const server = net.createServer({ allowHalfOpen: true }, (c) => { c.on('data', (b) => c.write(b)); c.on('end', () => c.end('done')); });
+  const server = net.createServer({ allowHalfOpen: true }, (c) => {
+    c.on('data', (b) => c.write(b));
+    c.on('end', () => c.end('done'));
+  });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address();
   for (const name of ['', '127.0.0.1', 'localhost']) {
@@ -322,7 +490,16 @@ test('dialling: bytes both ways, half-close, refusal', async () => {
 
 test('information and metrics', async () => {
   const f = new Fields((await host.call(OP.INFO)).messages[0].body);
-  assert.deepEqual([f.u32(), f.str(), f.str(), f.str(), f.str()], [1, '0.1.0', os.release(), fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(), os.hostname()]);
+  assert.deepEqual(
+    [f.u32(), f.str(), f.str(), f.str(), f.str()],
+    [
+      1,
+      '0.1.0',
+      os.release(),
+      fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      os.hostname(),
+    ],
+  );
   const m = new Fields((await host.call(OP.METRICS)).messages[0].body);
   const values = Array.from({ length: 12 }, () => m.u64());
   m.done();
