@@ -41,7 +41,6 @@ export async function startServer(services: Services, options: ListenOptions): P
     // Uploads take as long as they take; what must be quick is the head of a request.
     { requestTimeout: 0, headersTimeout: 30_000, keepAliveTimeout: 30_000 },
     getRequestListener(app.fetch, {
-      overrideGlobalObjects: false,
       errorHandler: (thrown) => malformedRequest(services, thrown),
     }),
   );

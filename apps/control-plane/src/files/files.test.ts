@@ -230,9 +230,9 @@ describe('raw files', () => {
     expect(outcome).toBe('cancelled');
   });
 
-  test('hazard 12: 512 MB up and down leave the memory of the server flat', async () => {
+  test('hazard 12: 256 MB up and down leave the memory of the server flat', async () => {
     const chunk = randomBytes(64 * 1024);
-    const count = (512 * MIB) / chunk.length;
+    const count = (256 * MIB) / chunk.length;
     let received = 0;
     plane.host.script({
       writeFile: async (requests) => {
@@ -273,13 +273,13 @@ describe('raw files', () => {
       };
       send();
     });
-    expect([status, received]).toEqual([200, 512 * MIB]);
+    expect([status, received]).toEqual([200, 256 * MIB]);
 
     const got = await files('/files?path=/big');
     let down = 0;
     for await (const part of got.body as unknown as AsyncIterable<Uint8Array>) down += part.length;
-    expect(down).toBe(512 * MIB);
-    expect(watch.stop()).toBeLessThan(160 * MIB);
+    expect(down).toBe(256 * MIB);
+    expect(watch.stop()).toBeLessThan(128 * MIB);
   });
 
   test('hazard 12: a download that nobody reads stops the guest', async () => {

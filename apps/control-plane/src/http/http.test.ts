@@ -189,6 +189,28 @@ describe('errors', () => {
     expect(chunked.status).toBe(413);
   });
 
+  test('a JSON body may come in chunks, and one that may be left out may be left out in every form', async () => {
+    const chunks = new ReadableStream({
+      start(controller) {
+        for (const part of ['{"na', 'me":"chu', 'nked"}']) controller.enqueue(Buffer.from(part));
+        controller.close();
+      },
+    });
+    const chunked = await plane.request('/v1/api-keys', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: chunks,
+      duplex: 'half',
+    } as RequestInit);
+    expect([chunked.status, await chunked.json()]).toMatchObject([201, { name: 'chunked' }]);
+    for (const length of ['', 'Content-Length: 0\r\n']) {
+      const answer = await rawExchange(
+        `POST /v1/sandboxes HTTP/1.1\r\nHost: x\r\nX-API-Key: ${plane.team.key}\r\n${length}Connection: close\r\n\r\n`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 201 /);
+    }
+  });
+
   test('a JSON body that is announced too large is refused before a byte of it is sent', async () => {
     const answer = await rawExchange(
       `POST /v1/sandboxes HTTP/1.1\r\nHost: x\r\nX-API-Key: ${plane.team.key}\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n`,
