@@ -37,7 +37,14 @@ export async function* exec(
   const killOnDisconnect = first.case === 'start' && first.value.killOnDisconnect;
   const deadline = new Deadline(process, timeoutMs);
   let ended = false;
+  let lettingGo: Promise<void> | undefined;
+  // A caller that goes away while the process is silent wakes nobody here, so its going does.
+  const onGone = (): void => {
+    lettingGo ??= letGo(process, killOnDisconnect);
+  };
+  signal.addEventListener('abort', onGone);
   try {
+    if (signal.aborted) onGone();
     yield create(ExecResponseSchema, { message: { case: 'started', value: { pid: process.pid } } });
     const pump = pumpInput(input, process, () => sandbox.touch());
     for await (const { channel, data } of process.output) {
@@ -56,7 +63,9 @@ export async function* exec(
     throw error;
   } finally {
     deadline.clear();
-    if (!ended) await letGo(process, killOnDisconnect);
+    signal.removeEventListener('abort', onGone);
+    if (!ended) onGone();
+    await lettingGo;
   }
 }
 
@@ -73,7 +82,8 @@ function start(guest: Guest, request: ExecStart, signal: AbortSignal): Promise<G
       ...(request.tag === '' ? {} : { tag: request.tag }),
       ...(terminal === undefined ? {} : { terminal: { columns: terminal.cols, rows: terminal.rows } }),
     },
-    { signal },
+    // A start that is given up may have happened already; what shall be killed must first be known.
+    request.killOnDisconnect ? {} : { signal },
   );
 }
 
