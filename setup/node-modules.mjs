@@ -17,6 +17,9 @@ import { isStamped, removeStamp, writeStamp } from './stamp.mjs';
  * @typedef {{ packages?: Record<string, LockedPackage> }} LockFile
  */
 
+/** Lines of npm's output that are shown when it fails. */
+const SHOWN_LINES = 10;
+
 /** @param {string} root */
 const stampPath = (root) => join(root, 'node_modules', '.dormouse-install');
 
@@ -51,8 +54,20 @@ export async function installModules(root, onLine) {
       'Check the network and the free disk space, then run the same command again: it starts afresh.',
     env: { npm_config_update_notifier: 'false' },
     onLine,
+    telling: firstErrors,
   });
   writeStamp(stampPath(root), fingerprint);
+}
+
+/**
+ * npm says what is wrong first, and then explains itself at length.
+ *
+ * @param {readonly string[]} lines
+ * @returns {readonly string[]}
+ */
+export function firstErrors(lines) {
+  const errors = lines.filter((line) => /^npm (error|ERR!) \S/.test(line));
+  return (errors.length > 0 ? errors : lines.slice(-SHOWN_LINES)).slice(0, SHOWN_LINES);
 }
 
 /**

@@ -1,9 +1,9 @@
-import { strictEqual } from 'node:assert';
+import { deepStrictEqual, strictEqual } from 'node:assert';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { areModulesCurrent, isSameInstallation } from './node-modules.mjs';
+import { areModulesCurrent, firstErrors, isSameInstallation } from './node-modules.mjs';
 
 const wanted = {
   packages: {
@@ -52,4 +52,10 @@ test('a half-finished installation is not current, a finished one is until the l
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+test('of what npm says the beginning is shown, which names the reason', () => {
+  const lines = ['npm http fetch', 'npm error code EUSAGE', 'npm error', 'npm error out of sync'];
+  deepStrictEqual(firstErrors(lines), ['npm error code EUSAGE', 'npm error out of sync']);
+  deepStrictEqual(firstErrors(['killed']), ['killed']);
 });

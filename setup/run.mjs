@@ -13,6 +13,7 @@ const KEPT_LINES = 400;
  * @property {string} suggestion what to do when it fails
  * @property {Record<string, string>} [env] added to the environment
  * @property {(line: string) => void} [onLine] called with each line of output
+ * @property {(lines: readonly string[]) => readonly string[]} [telling] which lines say why it failed; default: the last
  */
 
 /**
@@ -62,7 +63,7 @@ export async function run(file, args, options) {
       `${options.what} failed (${typeof ending === 'string' ? ending : `exit ${ending}`})`,
       {
         suggestion: options.suggestion,
-        output: lines.slice(-SHOWN_LINES).join('\n'),
+        output: (options.telling?.(lines) ?? lines.slice(-SHOWN_LINES)).join('\n'),
       },
     );
   }

@@ -135,10 +135,10 @@ test('an error that the program reports is taken over', async () => {
 });
 
 test('one that never gets ready is given up in time and leaves no process', async () => {
-  const { service } = serviceOf(`console.error('hm'); setInterval(() => {}, 1000);`, { readyTimeoutMs: 300 });
+  const { service } = serviceOf('setInterval(() => {}, 1000);', { readyTimeoutMs: 300 });
   const started = service.start(never);
   const identity = identify(service.pid!);
-  await expect(started).rejects.toMatchObject({ message: 'sleeper was not ready after 0.3 s: hm' });
+  await expect(started).rejects.toThrow(/^sleeper was not ready after 0\.3 s/);
   expect(identity && isAlive(identity)).toBe(false);
 });
 
