@@ -43,12 +43,17 @@ export class SystemRepository {
     return rows[0]!.now;
   }
 
-  /** Every sandbox that has not ended. */
-  async liveSandboxes(): Promise<SandboxRecord[]> {
+  /** Every sandbox that has not ended, and of those that have, the ones named. */
+  async sandboxesToReconcile(ids: readonly string[]): Promise<SandboxRecord[]> {
     return this.#db
       .selectFrom('sandboxes')
       .selectAll()
-      .where('state', 'not in', ['stopped', 'error'])
+      .where((where) =>
+        where.or([
+          where('state', 'not in', ['stopped', 'error']),
+          where('id', '=', sql<string>`any(${ids})`),
+        ]),
+      )
       .orderBy('created_at')
       .execute();
   }

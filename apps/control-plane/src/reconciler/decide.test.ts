@@ -16,6 +16,7 @@ const row = (changes: Partial<RowView> = {}): RowView => ({
   createdAt: before(ASKED, 60_000),
   stateChangedAt: before(ASKED, 50_000),
   lastActiveAt: before(ASKED, 5_000),
+  deleted: false,
   ...changes,
 });
 const host = (changes: Partial<HostView> = {}): HostView => ({
@@ -97,9 +98,23 @@ test('what was to be stopped is stopped, whatever the host says', () => {
   }
 });
 
-test('what no live row wants is destroyed on the host', () => {
-  expect(decide(undefined, host(), NOW)).toEqual({ action: 'destroy_on_host' });
-  expect(decide(undefined, host({ state: 'stopped' }), NOW)).toEqual({ action: 'destroy_on_host' });
+test('hazard 5: what the database has never heard of is left alone', () => {
+  expect(decide(undefined, host(), NOW)).toEqual({ action: 'leave_unknown' });
+  expect(decide(undefined, host({ state: 'stopped' }), NOW)).toEqual({ action: 'leave_unknown' });
+  expect(decide(undefined, undefined, NOW)).toEqual({ action: 'nothing' });
+});
+
+test('hazard 5: what has ended by itself keeps its disk until somebody deletes it', () => {
+  const ended = row({ state: 'stopped' });
+  expect(decide(ended, host({ state: 'stopped' }), NOW)).toEqual({ action: 'nothing' });
+  expect(decide({ ...ended, deleted: true }, host({ state: 'stopped' }), NOW)).toEqual({
+    action: 'destroy_on_host',
+  });
+});
+
+test('hazard 16: what a failed creation has left on the host is destroyed', () => {
+  expect(decide(row({ state: 'error' }), host(), NOW)).toEqual({ action: 'destroy_on_host' });
+  expect(decide(row({ state: 'error' }), undefined, NOW)).toEqual({ action: 'nothing' });
 });
 
 const anyRow = fc.option(
@@ -110,6 +125,7 @@ const anyRow = fc.option(
     createdAt: fc.date({ noInvalidDate: true }),
     stateChangedAt: fc.date({ noInvalidDate: true }),
     lastActiveAt: fc.option(fc.date({ noInvalidDate: true })),
+    deleted: fc.boolean(),
   }),
   { nil: undefined },
 );
@@ -146,6 +162,7 @@ test('a report about another generation never stops or adopts a sandbox', () => 
   fc.assert(
     fc.property(anyRow, anyHost, (some, view) => {
       if (some === undefined || view === undefined || some.generation === view.generation) return;
+      if (some.deleted) return;
       expect(['nothing', 'finish_stopping']).toContain(decide(some, view, NOW).action);
     }),
   );
@@ -154,7 +171,7 @@ test('a report about another generation never stops or adopts a sandbox', () => 
 test('a running VM of a wanted sandbox is never destroyed', () => {
   fc.assert(
     fc.property(anyRow, anyHost, (some, view) => {
-      if (some === undefined) return;
+      if (some === undefined || some.deleted || some.state === 'error') return;
       const { action } = decide(some, view, NOW);
       expect(action).not.toBe('destroy_on_host');
       if (action === 'finish_stopping') expect(some.state).toBe('stopping');

@@ -1,4 +1,4 @@
-import type { SandboxState } from '@dormouse/lifecycle';
+import { isFinal, type SandboxState } from '@dormouse/lifecycle';
 
 /** A sandbox as the database has it. */
 export interface RowView {
@@ -8,6 +8,8 @@ export interface RowView {
   readonly createdAt: Date;
   readonly stateChangedAt: Date;
   readonly lastActiveAt: Date | null;
+  /** Somebody asked for its end. */
+  readonly deleted: boolean;
 }
 
 /** A sandbox as the host has it. */
@@ -42,8 +44,10 @@ export type Decision =
   | { readonly action: 'record_error'; readonly reason: string }
   /** Its destruction was begun and not finished. */
   | { readonly action: 'finish_stopping' }
-  /** The host holds what nobody wants. */
+  /** The host holds what somebody has asked to be gone. */
   | { readonly action: 'destroy_on_host' }
+  /** The host holds what this database has never heard of: it may be another database's, so it stays. */
+  | { readonly action: 'leave_unknown' }
   /** It was active since. */
   | { readonly action: 'touch'; readonly lastActiveAt: Date };
 
@@ -59,7 +63,9 @@ const NOTHING: Decision = { action: 'nothing' };
  * Decides for one sandbox what makes database and host agree again. Never guesses: where the two views may be of
  * different moments or different generations, it waits.
  *
- * @param row undefined: the database has no live sandbox of this id
+ * A sandbox that has ended by itself keeps its disk on the host until somebody deletes it.
+ *
+ * @param row undefined: the database has never had a sandbox of this id
  * @param host undefined: the host has none
  */
 export function decide(
@@ -68,9 +74,10 @@ export function decide(
   circumstances: Circumstances,
 ): Decision {
   if (circumstances.inFlight) return NOTHING;
-  if (row === undefined) return host === undefined ? NOTHING : { action: 'destroy_on_host' };
+  if (row === undefined) return host === undefined ? NOTHING : { action: 'leave_unknown' };
   if (row.stateChangedAt >= circumstances.askedAt) return NOTHING;
   if (row.state === 'stopping') return { action: 'finish_stopping' };
+  if (host !== undefined && row.deleted && isFinal(row.state)) return { action: 'destroy_on_host' };
   if (host !== undefined && host.generation !== row.generation) return NOTHING;
   switch (row.state) {
     case 'pending':
@@ -82,8 +89,9 @@ export function decide(
     case 'paused':
     case 'resuming':
     case 'stopped':
-    case 'error':
       return NOTHING;
+    case 'error':
+      return host === undefined ? NOTHING : { action: 'destroy_on_host' };
   }
 }
 

@@ -14,10 +14,19 @@ export async function reconcileForEver(services: Services, stop: AbortSignal): P
   const { log, store } = services;
   let processStartedAt: Date | undefined;
   let failing = false;
+  const known = new Set<string>();
   while (!stop.aborted) {
     try {
       processStartedAt ??= await store.system.now();
-      await reconcileOnce(services, processStartedAt);
+      const { strangers } = await reconcileOnce(services, processStartedAt);
+      for (const id of strangers) {
+        if (known.has(id)) continue;
+        known.add(id);
+        log.warn(
+          { sandboxId: id },
+          'the host has a sandbox that this database has never heard of; left alone',
+        );
+      }
       if (failing) log.info('reconciling again');
       failing = false;
     } catch (thrown) {

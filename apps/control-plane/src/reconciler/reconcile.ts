@@ -8,8 +8,10 @@ import { toHostView } from './host-view.js';
 
 /** What one round did. */
 export interface RoundResult {
-  /** Everything but `nothing`. */
+  /** What was put right. */
   readonly acted: readonly { readonly id: string; readonly decision: Decision }[];
+  /** Sandboxes of the host that this database has never heard of. */
+  readonly strangers: readonly string[];
 }
 
 /**
@@ -34,9 +36,12 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
     if (view === undefined || !SANDBOX_ID_PATTERN.test(sandbox.id)) unknown.add(sandbox.id);
     else onHost.set(sandbox.id, view);
   }
-  const rows = new Map((await store.system.liveSandboxes()).map((row) => [row.id, row]));
+  const rows = new Map(
+    (await store.system.sandboxesToReconcile([...onHost.keys()])).map((row) => [row.id, row]),
+  );
 
   const acted: { id: string; decision: Decision }[] = [];
+  const strangers: string[] = [];
   for (const id of new Set([...rows.keys(), ...onHost.keys()])) {
     if (unknown.has(id)) continue;
     const row = rows.get(id);
@@ -46,6 +51,10 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
       inFlight: busy.has(id),
     });
     if (decision.action === 'nothing') continue;
+    if (decision.action === 'leave_unknown') {
+      strangers.push(id);
+      continue;
+    }
     try {
       await inFlight.run(id, () => act(services, id, row, decision));
     } catch (err) {
@@ -56,7 +65,7 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
     metrics.reconciled.inc({ action: decision.action });
     log[decision.action === 'touch' ? 'debug' : 'info']({ sandboxId: id, ...decision }, 'reconciled');
   }
-  return { acted };
+  return { acted, strangers };
 }
 
 function rowView(row: SandboxRecord): RowView {
@@ -67,6 +76,7 @@ function rowView(row: SandboxRecord): RowView {
     createdAt: row.created_at,
     stateChangedAt: row.state_changed_at,
     lastActiveAt: row.last_active_at,
+    deleted: row.deleted_at !== null,
   };
 }
 
@@ -77,12 +87,9 @@ async function act(
   row: SandboxRecord | undefined,
   decision: Decision,
 ): Promise<void> {
+  if (row === undefined) return;
   const { system } = store;
   const destroy = () => hostCall(host.destroySandbox({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
-  if (row === undefined) {
-    if (decision.action === 'destroy_on_host') await destroy();
-    return;
-  }
   switch (decision.action) {
     case 'record_stopped':
       await system.transition({ id, from: row, to: 'stopped', changes: { reason: decision.reason } });
@@ -103,6 +110,9 @@ async function act(
       await system.touch(id, decision.lastActiveAt);
       return;
     case 'destroy_on_host':
+      await destroy();
+      return;
+    case 'leave_unknown':
     case 'nothing':
       return;
   }

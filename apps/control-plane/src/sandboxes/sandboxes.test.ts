@@ -342,7 +342,7 @@ describe('hazard 9: reconciling', () => {
       },
     });
     await reconcileOnce(plane.services, new Date());
-    expect(destroyed).toContain(id);
+    expect(destroyed).toEqual([]);
     expect((await plane.request(`/v1/sandboxes/${id}`, { method: 'DELETE' })).status).toBe(204);
     expect((await plane.request(`/v1/sandboxes/${id}`)).status).toBe(404);
   });
@@ -415,7 +415,7 @@ describe('hazard 9: reconciling', () => {
     expect((await get(id)).state).toBe('running');
   });
 
-  test('hazard 16: what the host holds without a row is destroyed', async () => {
+  test('hazard 5: what the host holds and this database has never heard of is left alone', async () => {
     const destroyed: string[] = [];
     plane.host.script({
       listSandboxes: () => ({
@@ -426,7 +426,32 @@ describe('hazard 9: reconciling', () => {
         return {};
       },
     });
+    const { strangers } = await reconcileOnce(plane.services, new Date());
+    expect(strangers).toEqual(['sbzzzzzzzzzzzzzzzzzzzz']);
+    expect(destroyed).toEqual([]);
+  });
+
+  test('hazard 16: what was deleted while the host was away is destroyed when it is back', async () => {
+    const id = await plane.createSandbox();
+    plane.host.script({
+      listSandboxes: () => ({ sandboxes: [{ id, generation: 1n, state: HostSandboxState.STOPPED }] }),
+    });
     await reconcileOnce(plane.services, new Date());
-    expect(destroyed).toEqual(['sbzzzzzzzzzzzzzzzzzzzz']);
+    plane.host.script({
+      destroySandbox: () => {
+        throw new DormouseError('unavailable', 'gone');
+      },
+    });
+    expect((await plane.request(`/v1/sandboxes/${id}`, { method: 'DELETE' })).status).toBe(503);
+    const destroyed: string[] = [];
+    plane.host.script({
+      listSandboxes: () => ({ sandboxes: [{ id, generation: 1n, state: HostSandboxState.STOPPED }] }),
+      destroySandbox: (request) => {
+        destroyed.push(request.id);
+        return {};
+      },
+    });
+    await reconcileOnce(plane.services, new Date());
+    expect(destroyed).toEqual([id]);
   });
 });
