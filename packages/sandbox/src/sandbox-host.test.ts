@@ -1,7 +1,7 @@
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError } from '@dormouse/errors';
-import type { VmDriver } from '@dormouse/vmm';
+import type { VmDriver, VmSpec } from '@dormouse/vmm';
 import { describe, expect, test } from 'vitest';
 import { guestMemoryDir, type HostConfig, sandboxesDir, sandboxPaths } from './host-config.js';
 import { type Journal, readJournal, writeJournal } from './journal.js';
@@ -172,16 +172,6 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     expect(sandboxes).not.toContain(A);
     expect(sandboxes.filter((name) => name.startsWith(`.broken-${A}`))).toHaveLength(2);
   });
-
-  test.runIf(process.geteuid?.() === 0)(
-    'does not hand out the user of a sandbox that is still there',
-    async () => {
-      await using host = await testHost();
-      await host.leave(journalOf(A, { state: 'stopped', uid: 1_907_000_000 }));
-      const opened = await host.open();
-      expect(opened.get(A).journal.uid).toBe(1_907_000_000);
-    },
-  );
 });
 
 describe('creating', () => {
@@ -222,6 +212,109 @@ describe('creating', () => {
       });
       expect(opened.list()).toEqual([]);
       expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    },
+  );
+});
+
+describe('a boot that fails', () => {
+  const REQUEST = { template: 'base', envs: {}, internet: false } as const;
+  const IMAGE_ID = 'img0123456789abcdefghij';
+
+  /** A template as a build leaves it; of the image only the size matters here. */
+  async function putTemplate({ assetsDir }: HostConfig): Promise<void> {
+    const record = {
+      name: 'base',
+      imageId: IMAGE_ID,
+      recipeHash: '',
+      description: '',
+      user: 'user',
+      vcpus: 1,
+      memoryMb: 128,
+      diskBytes: 1_048_576,
+      sizeBytes: 0,
+      createdAt: '2026-01-02T03:04:05.678Z',
+    };
+    await mkdir(join(assetsDir, 'templates'));
+    await writeFile(join(assetsDir, 'templates', 'base.json'), JSON.stringify(record));
+    await mkdir(join(assetsDir, 'images', IMAGE_ID), { recursive: true });
+    await writeFile(join(assetsDir, 'images', IMAGE_ID, 'root.ext4'), Buffer.alloc(1_048_576));
+  }
+
+  /** A driver that refuses with the same words each time, and what it was asked for. */
+  function refusing(error: DormouseError): VmDriver & { readonly asked: VmSpec[] } {
+    const asked: VmSpec[] = [];
+    return {
+      asked,
+      boot: (spec) => {
+        asked.push(spec);
+        return Promise.reject(error);
+      },
+      attach: () => Promise.resolve(undefined),
+    };
+  }
+
+  test('is tried three times, then reported with the last reason; hazard 17: it leaves nothing', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const driver = refusing(new DormouseError('boot_failed', 'QEMU ended with exit code 1: no luck'));
+    const opened = await host.open(driver);
+    await expect(opened.create(A, 1, REQUEST)).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: 'the guest did not come up in 3 attempts: QEMU ended with exit code 1: no luck',
+      suggestion: 'The console log of the sandbox may say more; `./dormouse doctor` checks the host.',
+    });
+    expect(host.warnings).toEqual(['the guest did not come up; again', 'the guest did not come up; again']);
+    expect(driver.asked).toHaveLength(3);
+    expect(driver.asked[0]).toMatchObject({
+      memoryBytes: 128 * 1024 * 1024,
+      network: { kind: 'user', restricted: true },
+      kernelPath: '/vmlinux',
+      initramfsPath: '/initramfs',
+    });
+    expect(opened.list()).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+  });
+
+  test('for want of a program is not tried again', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const driver = refusing(new DormouseError('missing_tool', 'qemu-system-x86_64 is not installed'));
+    const opened = await host.open(driver);
+    await expect(opened.create(A, 1, REQUEST)).rejects.toMatchObject({
+      code: 'missing_tool',
+      message: 'qemu-system-x86_64 is not installed',
+    });
+    expect([driver.asked.length, host.warnings]).toEqual([1, []]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+  });
+
+  test('because the image has gone is reported by the tool that missed it', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    await rm(join(host.config.assetsDir, 'images'), { recursive: true });
+    const driver = refusing(new DormouseError('internal', 'never asked'));
+    const opened = await host.open(driver);
+    await expect(opened.create(A, 1, REQUEST)).rejects.toMatchObject({
+      code: 'setup_failed',
+      message: expect.stringMatching(/^qemu-img failed \(exit code 1\): .*Could not open '.*root\.ext4'/s),
+    });
+    expect(driver.asked).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+  });
+
+  test.runIf(process.geteuid?.() === 0)(
+    'gives its user back, and takes no user that a sandbox has',
+    async () => {
+      await using host = await testHost();
+      await putTemplate(host.config);
+      const driver = refusing(new DormouseError('missing_tool', 'qemu-system-x86_64 is not installed'));
+      await host.leave(journalOf(B, { state: 'stopped', uid: 1_907_000_000 }));
+      const opened = await host.open(driver);
+      for (let round = 0; round < 2; round++) await opened.create(A, 1, REQUEST).catch(() => {});
+      expect(driver.asked.map((spec) => spec.user?.uid)).toEqual([1_907_000_001, 1_907_000_001]);
+      await opened.destroy(B);
+      await opened.create(A, 1, REQUEST).catch(() => {});
+      expect(driver.asked.at(-1)?.user?.uid).toBe(1_907_000_000);
     },
   );
 });
