@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { EXEC_STREAM_CLOSE } from '@dormouse/contracts';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { type ProcessEvent, Sandbox, type SandboxProcess } from './index.js';
 import { apiError, json, ScriptedServer, wireSandbox } from './testing/scripted-server.js';
@@ -113,6 +114,31 @@ test('hazard 12: a consumer that lags stops the server instead of filling memory
   expect(consumed).toBe(pieces * pieceBytes);
   // Had the client read ahead without bound, it would have answered when little was consumed.
   expect(consumedAtPong).toBeGreaterThan((pieces * pieceBytes) / 2);
+});
+
+test('a consumer that rests for minutes is not taken for dead', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  try {
+    let signOfLife: Promise<unknown> = Promise.resolve();
+    await using server = await processServer((message, socket) => {
+      if (message.type !== 'start') return;
+      signOfLife = once(socket, 'pong');
+      say(socket, { type: 'start', pid: 1 });
+      for (let index = 0; index < 64; index++) {
+        say(socket, { type: 'stdout', data: text('x'.repeat(65_536)) });
+      }
+      say(socket, { type: 'exit', exit_code: 0, signal: null });
+    });
+    const process = await (await connect(server)).spawn('yes');
+    // The queue is full, and the socket paused, when its timer is set.
+    await vi.waitUntil(() => vi.getTimerCount() > 0);
+    vi.advanceTimersByTime(10_000);
+    await signOfLife;
+    expect(await process.wait()).toEqual({ exitCode: 0, signal: null });
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('waiting for the end reads the output that nobody wants', async () => {

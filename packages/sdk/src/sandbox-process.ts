@@ -1,7 +1,7 @@
 import { EXEC_STREAM_CLOSE, type ExecClientMessage, ExecServerMessage } from '@dormouse/contracts';
 import { DormouseError, type ErrorCode, isErrorCode } from '@dormouse/errors';
 import { WebSocket } from 'ws';
-import { EventQueue } from './event-queue.js';
+import { EventQueue, type Valve } from './event-queue.js';
 import { parseJson } from './parse-json.js';
 
 /** What a process tells, in order; `exit` is the last. */
@@ -26,6 +26,9 @@ export interface ProcessInput {
 
 /** Most bytes of input in one message; base64 of it stays well below what the server accepts. */
 const STDIN_CHUNK_BYTES = 256 * 1024;
+
+/** The server pings every 30 s and gives up on who does not answer. */
+const SIGN_OF_LIFE_MS = 10_000;
 
 const CODE_OF_CLOSE: Readonly<Record<number, ErrorCode>> = {
   [EXEC_STREAM_CLOSE.protocolError]: 'invalid_request',
@@ -76,10 +79,7 @@ export class SandboxProcess implements AsyncIterable<ProcessEvent>, AsyncDisposa
    * @throws DormouseError as the server says: `not_found`, `invalid_state`, `unauthorized` …
    */
   static open(socket: WebSocket, first: ExecClientMessage, signal?: AbortSignal): Promise<SandboxProcess> {
-    const queue = new EventQueue<ProcessEvent>({
-      pause: () => socket.pause(),
-      resume: () => socket.resume(),
-    });
+    const queue = new EventQueue<ProcessEvent>(pausing(socket));
     return new Promise((resolve, reject) => {
       let settleExit: (exit: ProcessExit) => void = () => {};
       let failExit: (error: Error) => void = () => {};
@@ -190,6 +190,28 @@ export class SandboxProcess implements AsyncIterable<ProcessEvent>, AsyncDisposa
       this.#socket.send(JSON.stringify(message), (cause) => (cause ? reject(lost(cause)) : resolve()));
     });
   }
+}
+
+/**
+ * Stops reading the socket and starts again. While it is not read, the server's pings are not seen either; a pong
+ * of our own accord (RFC 6455, 5.5.3, allows it) says that we are only slow.
+ */
+function pausing(socket: WebSocket): Valve {
+  let timer: NodeJS.Timeout | undefined;
+  socket.once('close', () => clearInterval(timer));
+  return {
+    pause: () => {
+      socket.pause();
+      timer = setInterval(() => {
+        if (socket.readyState === WebSocket.OPEN) socket.pong();
+      }, SIGN_OF_LIFE_MS);
+      timer.unref();
+    },
+    resume: () => {
+      clearInterval(timer);
+      socket.resume();
+    },
+  };
 }
 
 /** Output is most of what comes: it is recognised by hand, everything else by the schema. */
