@@ -275,6 +275,25 @@ describe('a boot that fails', () => {
     expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
   });
 
+  test('hazard 8: because it is destroyed before it has begun is cancelled, not overlooked', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const opened = await host.open({
+      ...NO_VMS,
+      boot: (_spec, signal) =>
+        new Promise((_resolve, reject) => {
+          if (signal?.aborted) reject(signal.reason);
+          signal?.addEventListener('abort', () => reject(signal.reason));
+        }),
+    });
+    const creating = opened.create(A, 1, REQUEST);
+    creating.catch(() => {});
+    await opened.destroy(A);
+    await expect(creating).rejects.toMatchObject({ code: 'cancelled', message: 'the boot was cancelled' });
+    expect(opened.list()).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+  });
+
   test('for want of a program is not tried again', async () => {
     await using host = await testHost();
     await putTemplate(host.config);

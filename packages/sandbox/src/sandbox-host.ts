@@ -14,11 +14,18 @@ const MIB = 1024 * 1024;
 /** Directories with this prefix hold a journal that could not be understood; an operator decides about them. */
 const BROKEN_PREFIX = '.broken-';
 
+/** A create in flight. */
+interface Creation {
+  /** There is room and a name for it; from then on it can be cancelled. */
+  readonly admitted: Promise<Sandbox>;
+  readonly booted: Promise<Sandbox>;
+}
+
 /** All sandboxes of one host. */
 export class SandboxHost {
   readonly #environment: SandboxEnvironment;
   readonly #sandboxes = new Map<string, Sandbox>();
-  readonly #creating = new Map<string, Promise<Sandbox>>();
+  readonly #creating = new Map<string, Creation>();
   readonly #users = canChangeUser() ? new VmUserPool() : undefined;
 
   private constructor(environment: SandboxEnvironment) {
@@ -74,16 +81,18 @@ export class SandboxHost {
       );
     }
     const inFlight = this.#creating.get(id);
-    if (inFlight !== undefined) return await inFlight;
+    if (inFlight !== undefined) return await inFlight.booted;
     if (present !== undefined) return present;
-    const creating = this.#admitAndBoot(id, generation, request).finally(() => this.#creating.delete(id));
-    this.#creating.set(id, creating);
-    return await creating;
+    const admitted = this.#admit(id, generation, request);
+    const booted = this.#bootAdmitted(admitted).finally(() => this.#creating.delete(id));
+    this.#creating.set(id, { admitted, booted });
+    return await booted;
   }
 
-  /** Removes a sandbox and everything it holds. Unknown ids are fine: it is gone. */
+  /** Removes a sandbox and everything it holds, a boot in flight included. Unknown ids are fine: it is gone. */
   async destroy(id: string): Promise<void> {
-    const sandbox = this.#sandboxes.get(id);
+    const admitted = this.#creating.get(id)?.admitted.catch(() => undefined);
+    const sandbox = this.#sandboxes.get(id) ?? (await admitted);
     if (sandbox === undefined) return;
     await sandbox.destroy();
     this.#forget(sandbox);
@@ -101,8 +110,8 @@ export class SandboxHost {
     await Promise.all(this.list().map((sandbox) => sandbox.release()));
   }
 
-  async #admitAndBoot(id: string, generation: number, request: SandboxRequest): Promise<Sandbox> {
-    const sandbox = await this.#admit(id, generation, request);
+  async #bootAdmitted(admitted: Promise<Sandbox>): Promise<Sandbox> {
+    const sandbox = await admitted;
     try {
       await sandbox.create();
       return sandbox;
