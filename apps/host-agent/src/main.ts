@@ -56,7 +56,9 @@ async function main(): Promise<void> {
   const server = await listenRpc(configuration.socketPath, (router) => {
     router.service(HostService, hostService(host, facts, configuration.assetsDir, new RpcBoundary(log)));
   });
-  process.stdout.write(`${JSON.stringify({ ready: true, socket: configuration.socketPath })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, socket: configuration.socketPath, accelerator: config.accelerator })}\n`,
+  );
   log.info({ accelerator: config.accelerator, sandboxes: host.list().length }, 'ready');
 
   const request = await stopRequested(configuration.supervised);

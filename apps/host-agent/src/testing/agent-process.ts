@@ -111,8 +111,8 @@ class AgentProcess implements AgentHost {
         throw new Error(`the agent did not start: ${log}`);
       }),
     ]);
-    if (line !== JSON.stringify({ ready: true, socket: this.socketPath }))
-      throw new Error(`not ready: ${line}`);
+    const { ready: isReady, socket } = JSON.parse(line) as { ready?: unknown; socket?: unknown };
+    if (isReady !== true || socket !== this.socketPath) throw new Error(`not ready: ${line}`);
     this.#running = { child, closed, client: connectHost(this.socketPath) };
   }
 
