@@ -21,7 +21,7 @@ import { prepareDataDirectory } from './data-directory.js';
 import { HostFacts, hostId } from './host-facts.js';
 import { RpcBoundary } from './rpc/boundary.js';
 import { hostService } from './rpc/host-service.js';
-import { listenRpc } from './rpc-server.js';
+import { listenRpc, refuseSecondAgent } from './rpc-server.js';
 import { stopRequested } from './stop-request.js';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -33,6 +33,7 @@ async function main(): Promise<void> {
     pino.destination({ fd: 2, sync: true }),
   );
   await prepareDataDirectory(configuration.dataDir);
+  await refuseSecondAgent(configuration.socketPath);
   const kernel = await findKernel(configuration.assetsDir, configuration.agentPath);
   if (kernel === undefined) {
     throw new DormouseError('setup_failed', `there is no guest kernel in ${configuration.assetsDir}`, {

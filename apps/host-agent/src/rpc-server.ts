@@ -1,7 +1,9 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import { createConnection } from 'node:net';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { DormouseError } from '@dormouse/errors';
 import { HTTP2_WINDOW_BYTES } from '@dormouse/host-api';
 
 /** Connection-level window: enough for several bulk streams side by side. */
@@ -13,6 +15,26 @@ const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 export interface RpcServer {
   /** Stops listening and ends all connections. */
   close(): Promise<void>;
+}
+
+/**
+ * Refuses to be a second agent on one data directory: two would fight over the same VMs.
+ *
+ * @throws DormouseError `already_running` when somebody answers at the socket
+ */
+export async function refuseSecondAgent(socketPath: string): Promise<void> {
+  const answered = await new Promise<boolean>((resolve) => {
+    const socket = createConnection(socketPath);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+  if (!answered) return;
+  throw new DormouseError('already_running', `a host agent is running at ${socketPath} already`, {
+    suggestion: 'Stop it first, or choose another data directory.',
+  });
 }
 
 /** Listens on a Unix socket that only this user may connect to. A socket file left by a crash is replaced. */

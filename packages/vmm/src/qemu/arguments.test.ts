@@ -16,6 +16,8 @@ const SPEC: VmSpec = {
 };
 
 /** Written out in full on purpose: every argument decides what a hostile guest can reach. */
+const FEATURES = { seccomp: true };
+
 const EXPECTED = [
   ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-S', '-name', 'dormouse'],
   ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
@@ -51,25 +53,31 @@ const EXPECTED = [
 
 describe('the command line of QEMU', () => {
   test('under emulation, without internet, is exactly this', () => {
-    expect(qemuArguments(SPEC, 'quiet')).toEqual(EXPECTED);
+    expect(qemuArguments(SPEC, 'quiet', FEATURES)).toEqual(EXPECTED);
   });
 
   test('under KVM differs in the accelerator and the processor only', () => {
     const expected = [...EXPECTED];
     expected.splice(expected.indexOf('-accel'), 4, '-accel', 'kvm', '-cpu', 'host');
-    expect(qemuArguments({ ...SPEC, accelerator: 'kvm' }, 'quiet')).toEqual(expected);
+    expect(qemuArguments({ ...SPEC, accelerator: 'kvm' }, 'quiet', FEATURES)).toEqual(expected);
   });
 
   test('with internet differs in the restriction only', () => {
     const expected = EXPECTED.map((word) => word.replace('restrict=on', 'restrict=off'));
-    expect(qemuArguments({ ...SPEC, network: { kind: 'user', restricted: false } }, 'quiet')).toEqual(
-      expected,
-    );
+    expect(
+      qemuArguments({ ...SPEC, network: { kind: 'user', restricted: false } }, 'quiet', FEATURES),
+    ).toEqual(expected);
+  });
+
+  test('has no filter of system calls where QEMU was built without', () => {
+    const words = qemuArguments(SPEC, 'quiet', { seccomp: false });
+    expect(words).not.toContain('-sandbox');
+    expect(words.length).toBe(EXPECTED.length - 2);
   });
 
   test('hazard 14: a comma in a path cannot add an option', () => {
     const spec: VmSpec = { ...SPEC, runDir: '/a,b', memoryPath: '/c,share=off', diskPath: '/d,e,f' };
-    const words = qemuArguments(spec, 'quiet');
+    const words = qemuArguments(spec, 'quiet', FEATURES);
     expect(words).toContain('socket,id=qmp,path=/a,,b/qmp.sock,server=on,wait=off');
     expect(words).toContain('socket,id=console,path=/a,,b/console.sock,server=on,wait=off');
     expect(words).toContain('socket,id=guest,path=/a,,b/guest.sock,server=on,wait=off');
@@ -80,11 +88,11 @@ describe('the command line of QEMU', () => {
   });
 
   test('without a user is QEMU itself', () => {
-    expect(qemuCommand(SPEC, 'quiet')).toEqual(['qemu-system-x86_64', ...EXPECTED]);
+    expect(qemuCommand(SPEC, 'quiet', FEATURES)).toEqual(['qemu-system-x86_64', ...EXPECTED]);
   });
 
   test('with a user goes through setpriv, which leaves it one capability and no groups', () => {
-    expect(qemuCommand({ ...SPEC, user: { uid: 1001, gid: 1002, groups: [] } }, 'quiet')).toEqual([
+    expect(qemuCommand({ ...SPEC, user: { uid: 1001, gid: 1002, groups: [] } }, 'quiet', FEATURES)).toEqual([
       'setpriv',
       '--reuid=1001',
       '--regid=1002',
@@ -99,7 +107,11 @@ describe('the command line of QEMU', () => {
   });
 
   test('with groups hands exactly those to the user', () => {
-    const command = qemuCommand({ ...SPEC, user: { uid: 1001, gid: 1002, groups: [108, 36] } }, 'quiet');
+    const command = qemuCommand(
+      { ...SPEC, user: { uid: 1001, gid: 1002, groups: [108, 36] } },
+      'quiet',
+      FEATURES,
+    );
     expect(command.slice(0, 4)).toEqual(['setpriv', '--reuid=1001', '--regid=1002', '--groups=108,36']);
   });
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Accelerator, NetworkAttachment, VmSpec } from '../micro-vm.js';
+import type { QemuFeatures } from './features.js';
 
 /** Name of the virtio-serial port that carries the guest link (guest/PROTOCOL.md). */
 export const GUEST_PORT_NAME = 'dormouse.guest.0';
@@ -93,13 +94,16 @@ function socketChardev(id: string, path: string): string[] {
   return ['-chardev', `socket,id=${id},path=${optionValue(path)},server=on,wait=off`];
 }
 
+/** No obsolete calls, no other users, no further processes, no priorities or affinities. */
+const SYSTEM_CALL_FILTER = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
+
 /**
  * The arguments of `qemu-system-x86_64` for a VM that stands still until `cont`.
  *
  * virtio-mmio devices only, no firmware devices beyond what the microvm machine needs. The memory backend is
  * named in the machine option because `-M microvm` under TCG wants it so; its id is the RAM block's name.
  */
-export function qemuArguments(spec: VmSpec, commandLine: string): string[] {
+export function qemuArguments(spec: VmSpec, commandLine: string, features: QemuFeatures): string[] {
   const sockets = vmSockets(spec.runDir);
   return [
     '-nodefaults',
@@ -110,8 +114,7 @@ export function qemuArguments(spec: VmSpec, commandLine: string): string[] {
     '-S',
     '-name',
     'dormouse',
-    '-sandbox',
-    'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+    ...(features.seccomp ? ['-sandbox', SYSTEM_CALL_FILTER] : []),
     '-M',
     'microvm,acpi=on,rtc=on,isa-serial=on,memory-backend=ram',
     ...acceleratorArguments(spec.accelerator),
@@ -156,8 +159,12 @@ export function qemuArguments(spec: VmSpec, commandLine: string): string[] {
  * The whole command: QEMU under `setpriv` when it shall run as another user. CAP_SYS_PTRACE stays ambient
  * because a lazy restore needs userfaultfd, which kernels reserve for the privileged (vm.unprivileged_userfaultfd=0).
  */
-export function qemuCommand(spec: VmSpec, commandLine: string): readonly [string, ...string[]] {
-  const qemu = ['qemu-system-x86_64', ...qemuArguments(spec, commandLine)] as const;
+export function qemuCommand(
+  spec: VmSpec,
+  commandLine: string,
+  features: QemuFeatures,
+): readonly [string, ...string[]] {
+  const qemu = ['qemu-system-x86_64', ...qemuArguments(spec, commandLine, features)] as const;
   if (spec.user === undefined) return qemu;
   const groups =
     spec.user.groups.length === 0 ? ['--clear-groups'] : [`--groups=${spec.user.groups.join(',')}`];

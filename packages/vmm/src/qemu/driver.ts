@@ -6,6 +6,7 @@ import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import type { MicroVm, VmDriver, VmIdentity, VmSpec } from '../micro-vm.js';
 import { isSameProcess, processStartTicks } from '../process-identity.js';
 import { kernelCommandLine, qemuCommand, vmSockets } from './arguments.js';
+import { type QemuFeatures, qemuFeatures } from './features.js';
 import { hostTscKhz } from './host-tsc.js';
 import { connectConsole, QemuVm, VMM_LOG, vmmLogTail } from './qemu-vm.js';
 import { QmpClient } from './qmp.js';
@@ -21,11 +22,13 @@ const PROGRAM_NOT_FOUND = 127;
 /** Drives stock QEMU, its microvm machine. Processes are detached: they survive whoever started them. */
 export class QemuDriver implements VmDriver {
   #tscKhz: Promise<number | undefined> | undefined;
+  #features: Promise<QemuFeatures> | undefined;
 
   async boot(spec: VmSpec, signal?: AbortSignal): Promise<MicroVm> {
     signal?.throwIfAborted();
     const commandLine = await this.#commandLine(spec);
-    const child = await startDetached(qemuCommand(spec, commandLine), spec.logDir);
+    this.#features ??= qemuFeatures();
+    const child = await startDetached(qemuCommand(spec, commandLine, await this.#features), spec.logDir);
     const failed = child.exit.then(async ({ exitCode, signal: name }) => {
       if (exitCode === PROGRAM_NOT_FOUND) throw missingTool('qemu-system-x86_64');
       const how = exitCode === undefined ? `signal ${name}` : `exit code ${exitCode}`;
