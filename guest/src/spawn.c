@@ -199,6 +199,10 @@ static bool open_pipes(struct spawn *s, int theirs[3])
 	}
 	if (!open_pipe(&s->stdout_fd, &theirs[1], true) || !open_pipe(&s->stderr_fd, &theirs[2], true))
 		return false;
+	/* Whoever opens /dev/stdout again is asked for permission, and our pipes are not the user's. */
+	for (int i = s->stdin_open ? 0 : 1; i < 3; i++)
+		if (fchown(theirs[i], s->user->uid, s->user->gid) < 0 && getuid() == 0)
+			return false;
 	/* Best effort: a user's pipe quota may forbid it. */
 	fcntl(s->stdout_fd, F_SETPIPE_SZ, STDOUT_PIPE_BYTES);
 	return true;
