@@ -135,3 +135,28 @@ test('a download that breaks half-way is an error, not a short file', async () =
   });
   await expect(server.sandbox.files.read('/a')).rejects.toMatchObject({ code: 'unavailable' });
 });
+
+test('an upload that is cancelled lets go of its source at once', async () => {
+  await using server = await rawServer((request) => request.resume());
+  const leave = new AbortController();
+  let pieces = 0;
+  let released: () => void = () => {};
+  const release = new Promise<void>((resolve) => {
+    released = resolve;
+  });
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        if (++pieces === 3) leave.abort();
+        await new Promise((resolve) => setImmediate(resolve));
+        yield new Uint8Array(1024);
+      }
+    } finally {
+      released();
+    }
+  }
+  const upload = server.sandbox.files.write('/tmp/x', endless(), { signal: leave.signal });
+  await expect(upload).rejects.toMatchObject({ code: 'cancelled' });
+  await release;
+  expect(pieces).toBe(3);
+});

@@ -135,7 +135,7 @@ export class Transport {
         ...(request.json === undefined ? {} : { body: JSON.stringify(request.json) }),
         ...(request.body === undefined
           ? {}
-          : { body: request.body as NonNullable<RequestInit['body']>, duplex: 'half' as const }),
+          : { body: uploadOf(request.body, deadline.signal), duplex: 'half' as const }),
       });
     } catch (thrown) {
       const refused = REFUSED.has(causeCode(thrown) ?? '');
@@ -224,7 +224,16 @@ export function queryString(query: Query | undefined): string {
   return text === '' ? '' : `?${text}`;
 }
 
-function isStream(body: ApiRequest['body']): boolean {
+/** fetch reads a stream to its end even when it is cancelled; ours ends with the request, and so does its source. */
+function uploadOf(
+  body: NonNullable<ApiRequest['body']>,
+  signal: AbortSignal,
+): NonNullable<RequestInit['body']> {
+  const sent = isStream(body) ? body.pipeThrough(new TransformStream(), { signal }) : body;
+  return sent as NonNullable<RequestInit['body']>;
+}
+
+function isStream(body: ApiRequest['body']): body is ReadableStream<Uint8Array> {
   return body !== undefined && !(body instanceof Uint8Array);
 }
 
