@@ -37,3 +37,9 @@ export async function processMemory(pid: number): Promise<ProcessMemory> {
     Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1] ?? 0);
   return { rssBytes: kib('Rss') * 1024, pssBytes: kib('Pss') * 1024 };
 }
+
+/** Whether a process exists and is no zombie. */
+export async function isAlive(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  return stat !== '' && stat.slice(stat.lastIndexOf(')') + 2)[0] !== 'Z';
+}

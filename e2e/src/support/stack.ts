@@ -1,12 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmod, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@dormouse/sdk';
 
-const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
-const DORMOUSE = join(REPOSITORY, 'dormouse');
+/** The checkout that is tested. */
+export const REPOSITORY: string = fileURLToPath(new URL('../../../', import.meta.url));
+/** The one entry point. */
+export const DORMOUSE: string = join(REPOSITORY, 'dormouse');
 /** A stack that starts from prepared assets is up in seconds; this is for a machine that does five things at once. */
 const START_TIMEOUT_MS = 300_000;
 const STOP_TIMEOUT_MS = 120_000;
@@ -21,8 +24,8 @@ export interface Stack extends AsyncDisposable {
   readonly pid: number;
   /** What it wrote on standard error so far. */
   log(): string;
-  /** Stops it with SIGTERM and answers the exit code; the data directory stays. */
-  stop(): Promise<number | null>;
+  /** Stops it with SIGTERM, or as told, and answers the exit code; the data directory stays. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
   /** Stops it and removes the data directory. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -42,13 +45,15 @@ export function assetsDir(): string {
 /** Starts `./dormouse up --json` and waits until it says that it is ready. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const dataDir = options.dataDir ?? (await freshDataDir());
+  const temporaryDir = temporaryDirOf(dataDir);
+  await mkdir(temporaryDir, { recursive: true, mode: 0o777 });
   const [apiPort, edgePort] = [await freePort(), await freePort()];
   const child = spawn(
     DORMOUSE,
     ['up', '--json', '--yes', '--data', dataDir, '--api-port', `${apiPort}`, '--edge-port', `${edgePort}`],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, DORMOUSE_ASSETS_DIR: assetsDir(), ...options.env },
+      env: { ...process.env, DORMOUSE_ASSETS_DIR: assetsDir(), TMPDIR: temporaryDir, ...options.env },
     },
   );
   let errors = '';
@@ -56,10 +61,19 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     errors += chunk;
   });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const ready = await firstLine(child, () => errors);
+  const clear = async (): Promise<void> => {
+    for (const dir of [dataDir, temporaryDir, guestMemoryDirOf(dataDir)]) {
+      await rm(dir, { recursive: true, force: true });
+    }
+  };
+  const ready = await firstLine(child, () => errors).catch(async (error: unknown) => {
+    await exited;
+    if (options.dataDir === undefined) await clear();
+    throw error;
+  });
   const { apiUrl, apiKey } = JSON.parse(ready) as { apiUrl: string; apiKey: string };
-  const stop = async (): Promise<number | null> => {
-    child.kill('SIGTERM');
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {
+    child.kill(signal);
     const hard = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     const code = await exited;
     clearTimeout(hard);
@@ -75,7 +89,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     stop,
     [Symbol.asyncDispose]: async () => {
       await stop();
-      await rm(dataDir, { recursive: true, force: true });
+      await clear();
     },
   };
 }
@@ -88,6 +102,21 @@ export async function freshDataDir(): Promise<string> {
   await chmod(dir, 0o711);
   await cp(join(assetsDir(), 'accelerator.json'), join(dir, 'accelerator.json')).catch(() => {});
   return dir;
+}
+
+/** What a stack's processes are told to use as /tmp, so that what they leave there can be seen. */
+export function temporaryDirOf(dataDir: string): string {
+  return `${dataDir}.tmp`;
+}
+
+/** A name derived from the data directory, by which shared places tell installations apart. */
+export function instanceOf(dataDir: string): string {
+  return createHash('sha256').update(dataDir).digest('hex').slice(0, 8);
+}
+
+/** Where the RAM of a stack's guests is. */
+export function guestMemoryDirOf(dataDir: string): string {
+  return join('/dev/shm/dormouse', instanceOf(dataDir));
 }
 
 /** A TCP port that nobody listens on at the moment. */
