@@ -64,7 +64,8 @@ const put = createRoute({
   path: '/v1/sandboxes/{id}/files',
   tags: ['Files'],
   summary: 'Write a file',
-  description: 'The body is the file, of any size. It is written as it comes: an upload that breaks off leaves a part of it.',
+  description:
+    'The body is the file, of any size. It is written as it comes: an upload that breaks off leaves a part of it.',
   request: { params: SandboxParams, query: WriteFileQuery, body: rawBody },
   responses: { 200: json(WriteFileResult, 'It is written'), ...writeErrors },
 });
