@@ -172,13 +172,13 @@ test('`sandbox shell` is a terminal of the size of this one, and `exit` leaves i
   await using terminal = new Terminal(command, cli.env);
   await terminal.see(/\$ $/);
   terminal.type('stty size; tty; echo $((6 * 7))-$COLOUR\r');
-  await terminal.see(/31 101\r\n\/dev\/pts\/\d+\r\n42-brown\r\n[\s\S]*\$ /);
+  await terminal.see(/31 101\r+\n\/dev\/pts\/\d+\r+\n42-brown\r+\n[\s\S]*\$ /);
   terminal.type('echo asleep now; sleep 600\r');
-  await terminal.see(/\rasleep now\r\n/);
+  await terminal.see(/\rasleep now\r+\n/);
   terminal.type('\x03');
   await terminal.see(/\^C[\s\S]*\$ /);
   terminal.type('echo still $((1 + 1)); exit 5\r');
-  await terminal.see(/still 2\r\n/);
+  await terminal.see(/still 2\r+\n/);
   expect(await terminal.exitCode()).toBe(5);
 });
 
