@@ -219,7 +219,11 @@ describe('the service', () => {
 
 describe('an agent that cannot start', () => {
   test('for want of a kernel says what to do', async () => {
-    const exit = await runAgent({ DORMOUSE_DATA: agent.dataDir, DORMOUSE_ASSETS_DIR: agent.dataDir });
+    const exit = await runAgent({
+      DORMOUSE_DATA: agent.dataDir,
+      DORMOUSE_ASSETS_DIR: agent.dataDir,
+      DORMOUSE_HOST_SOCKET: `${agent.dataDir}/other.sock`,
+    });
     expect(exit.code).toBe(5);
     expect(JSON.parse(exit.log)).toEqual({
       level: 60,
@@ -228,6 +232,12 @@ describe('an agent that cannot start', () => {
       msg: `there is no guest kernel in ${agent.dataDir}`,
       suggestion: '`./dormouse up` prepares it.',
     });
+  });
+
+  test('because another one runs on its data directory says so', async () => {
+    const exit = await runAgent({ DORMOUSE_DATA: agent.dataDir });
+    expect(exit.code).toBe(4);
+    expect(JSON.parse(exit.log)).toMatchObject({ code: 'already_running' });
   });
 
   test('for its configuration names the variable', async () => {
