@@ -95,7 +95,12 @@ test('hazard 16: sandboxes that are destroyed while they boot, or twice at once,
     return undefined;
   });
   await Promise.all([stack.client.sandboxes.delete(id), stack.client.sandboxes.delete(id)]);
-  await expect(made).rejects.toMatchObject({ name: 'ApiError' });
+  // A machine that is quick may have made it by then.
+  const outcome = await made.then(
+    () => 'made',
+    ({ name }: Error) => name,
+  );
+  expect(['ApiError', 'made']).toContain(outcome);
   expect(await tracesOf(stack.dataDir)).toEqual(before);
   await expect(stack.client.sandboxes.info(id)).rejects.toMatchObject({ code: 'not_found' });
 });
