@@ -10,9 +10,9 @@ import { download, execOutput, upload } from './throughput.js';
 
 /**
  * Measures a Dormouse of its own: `bench [--json FILE] [--quick]`. The table goes to standard output, progress to
- * standard error. What is measured and how is in bench/README.md.
+ * standard error. What is measured and how is in bench/README.md. Answers the data directory that was used.
  */
-async function main(): Promise<void> {
+async function main(): Promise<string> {
   const { values } = parseArgs({
     options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } },
   });
@@ -36,8 +36,9 @@ async function main(): Promise<void> {
 
   process.stdout.write(`${figureTable(figures)}\n`);
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(figures, null, 2)}\n`);
+  return stack.dataDir;
 }
 
-await main();
-const left = await processesWith('qemu-system', '/var/tmp/dormouse/');
+const dataDir = await main();
+const left = await processesWith('qemu-system', `${dataDir}/`);
 if (left.length > 0) throw new Error(`VM processes are left: ${left.join(', ')}`);
