@@ -16,6 +16,14 @@ const system = {
   env: { DORMOUSE_ASSETS_DIR: assetsDir },
 };
 
+/** Tests that start real servers, databases or agents as processes: seconds each, so `npm run check` leaves them out. */
+const SERVICES = [
+  'apps/control-plane/src/{exec/exec,files/files,http/http,sandboxes/sandboxes,start}.test.ts',
+  'apps/cli/src/up/*.test.ts',
+  'packages/guest-link/src/agent-*.test.ts',
+  'packages/store/src/**/*.test.ts',
+];
+
 export default defineConfig({
   test: {
     projects: [
@@ -23,10 +31,14 @@ export default defineConfig({
         ...source,
         test: {
           name: 'unit',
-          include: ['{packages,apps}/*/src/**/*.test.ts'],
-          exclude: ['**/*.vm.test.ts', '**/node_modules/**'],
+          include: ['{packages,apps}/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'],
+          exclude: [...SERVICES, '**/*.vm.test.ts', '**/node_modules/**'],
           testTimeout: 60_000,
         },
+      },
+      {
+        ...source,
+        test: { name: 'services', include: SERVICES, testTimeout: 60_000 },
       },
       {
         ...source,

@@ -27,6 +27,7 @@ export async function runTests(root, args) {
   const suites = [
     ...(patterns.length === 0 ? [...staticSuites(root), guestSuite(root), setupSuite(root)] : []),
     vitestSuite(root, 'unit', patterns),
+    vitestSuite(root, 'services', patterns),
     ...systemSuites(root, patterns),
   ];
   /** @type {{ title: string, tally: import('./test-tally.mjs').Tally, seconds: number }[]} */
