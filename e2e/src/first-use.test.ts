@@ -173,7 +173,7 @@ test('`sandbox shell` is a terminal of the size of this one, and `exit` leaves i
   await terminal.see(/\$ $/);
   terminal.type('stty size; tty; echo $((6 * 7))-$COLOUR\r');
   await terminal.see(/31 101\r+\n\/dev\/pts\/\d+\r+\n42-brown\r+\n[\s\S]*\$ /);
-  terminal.type('echo asleep now; sleep 600\r');
+  terminal.type(`sh -c 'echo asleep now; exec sleep 600'\r`);
   await terminal.see(/\rasleep now\r+\n/);
   terminal.type('\x03');
   await terminal.see(/\^C[\s\S]*\$ /);
