@@ -11,6 +11,9 @@ const mayImport = {
   'packages/vmm': [],
   'packages/rootfs': [],
   'packages/network': [],
+  'packages/qemu-stream': [],
+  'packages/snapshot': [],
+  'packages/page-server': ['packages/qemu-stream', 'packages/snapshot'],
   'packages/auth': [],
   'packages/store': ['packages/lifecycle'],
   'packages/sandbox': [
@@ -19,6 +22,8 @@ const mayImport = {
     'packages/rootfs',
     'packages/guest-link',
     'packages/network',
+    'packages/snapshot',
+    'packages/page-server',
   ],
   'packages/sdk': ['packages/contracts'],
   'apps/host-agent': ['packages/sandbox', 'packages/host-api'],

@@ -27,6 +27,12 @@ const ERROR_TABLE = {
   guest_protocol: { http: 500, connect: 13, exit: 5 },
   boot_failed: { http: 503, connect: 14, exit: 5 },
 
+  snapshot_corrupt: { http: 500, connect: 15, exit: 5 },
+  snapshot_incompatible: { http: 409, connect: 9, exit: 4 },
+  snapshot_unsupported: { http: 500, connect: 12, exit: 4 },
+  pause_failed: { http: 503, connect: 14, exit: 5 },
+  restore_failed: { http: 503, connect: 14, exit: 5 },
+
   port_in_use: { http: 500, connect: 13, exit: 4 },
   already_running: { http: 500, connect: 13, exit: 4 },
   missing_tool: { http: 500, connect: 13, exit: 4 },
