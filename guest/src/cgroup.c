@@ -1,13 +1,17 @@
 #include "cgroup.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "loop.h"
 #include "textfile.h"
 
 #define ROOT "/sys/fs/cgroup"
@@ -56,4 +60,36 @@ void cgroup_setup(void)
 	}
 	workload_fd = open(ROOT "/workload", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	procs_fd = open(ROOT "/workload/cgroup.procs", O_WRONLY | O_CLOEXEC);
+}
+
+int cgroup_hold(bool hold)
+{
+	if (workload_fd < 0)
+		return ENOTSUP;
+	return textfile_set(ROOT "/workload/cgroup.freeze", hold ? "1" : "0") ? 0 : errno ? errno : EIO;
+}
+
+/* The kernel marks the file as changed (POLLPRI) whenever the answer changes. */
+bool cgroup_await_held(unsigned timeout_ms)
+{
+	uint64_t end = now_ms() + timeout_ms;
+	int fd = open(ROOT "/workload/cgroup.events", O_RDONLY | O_CLOEXEC);
+	bool held = false;
+	while (fd >= 0) {
+		char text[256];
+		ssize_t length = pread(fd, text, sizeof text - 1, 0);
+		if (length < 0)
+			break;
+		text[length] = 0;
+		held = strstr(text, "frozen 1") != NULL;
+		uint64_t now = now_ms();
+		if (held || now >= end)
+			break;
+		struct pollfd changed = { .fd = fd, .events = POLLPRI };
+		if (poll(&changed, 1, (int)(end - now)) < 0)
+			break;
+	}
+	if (fd >= 0)
+		close(fd);
+	return held;
 }

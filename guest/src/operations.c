@@ -33,6 +33,8 @@ static operation_start *const table[] = {
 	[OP_SHUTDOWN] = system_shutdown,
 	[OP_INFO] = system_info,
 	[OP_NETWORK] = network_set,
+	[OP_HOLD] = system_hold,
+	[OP_WAKE] = system_wake,
 };
 
 void operation_open(struct stream *stream, uint16_t operation, struct reader *arguments)

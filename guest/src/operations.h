@@ -19,8 +19,8 @@ operation_start directory_list, directory_make, tree_remove, tree_chown;
 operation_start xattr_get, xattr_set, directory_watch;
 /* dial.c, network.c */
 operation_start dial, network_set;
-/* system.c, metrics.c, shutdown.c */
+/* system.c, entropy.c, hold.c, metrics.c, shutdown.c */
 operation_start configure, clock_set, entropy_add, system_sync, system_freeze, system_thaw;
-operation_start system_metrics, system_info, system_shutdown;
+operation_start system_hold, system_wake, system_metrics, system_info, system_shutdown;
 
 #endif

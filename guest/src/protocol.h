@@ -72,6 +72,8 @@ enum operation {
 	OP_SHUTDOWN = 55,
 	OP_INFO = 56,
 	OP_NETWORK = 57,
+	OP_HOLD = 58,
+	OP_WAKE = 59,
 };
 
 enum message_kind {
@@ -85,6 +87,7 @@ enum message_kind {
 	MESSAGE_CONNECTED = 32,
 	MESSAGE_METRICS = 54,
 	MESSAGE_INFO = 56,
+	MESSAGE_HELD = 58,
 };
 
 enum result_code {

@@ -1,8 +1,7 @@
-/* CONFIGURE, clock, entropy, sync and freeze. */
+/* CONFIGURE, clock, sync and freeze. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/random.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -16,8 +15,6 @@
 #include "settings.h"
 
 #define MAX_HOSTNAME_BYTES 64u
-#define MIN_ENTROPY_BYTES 16u
-#define MAX_ENTROPY_BYTES 4096u
 
 static void malformed(struct stream *stream)
 {
@@ -123,49 +120,6 @@ void clock_set(struct stream *stream, struct reader *arguments)
 		return;
 	else if (clock_settime(CLOCK_REALTIME, &now) < 0)
 		close_errno(stream, errno, "clock");
-	else
-		stream_close_ok(stream);
-}
-
-/* Mixes bytes in; inside a VM they also count as entropy. 0 or an errno. */
-static int add_entropy(struct bytes bytes, bool reseed)
-{
-	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	int error = 0;
-	if (!settings_own_machine) {
-		if (write(fd, bytes.data, bytes.length) < 0)
-			error = errno;
-	} else {
-		struct rand_pool_info *pool = calloc(1, sizeof *pool + MAX_ENTROPY_BYTES);
-		if (pool) {
-			pool->entropy_count = (int)bytes.length * 8;
-			pool->buf_size = (int)bytes.length;
-			memcpy(pool->buf, bytes.data, bytes.length);
-			if (ioctl(fd, RNDADDENTROPY, pool) < 0 || (reseed && ioctl(fd, RNDRESEEDCRNG) < 0))
-				error = errno;
-			explicit_bzero(pool->buf, bytes.length);
-			free(pool);
-		} else {
-			error = ENOMEM;
-		}
-	}
-	close(fd);
-	return error;
-}
-
-void entropy_add(struct stream *stream, struct reader *arguments)
-{
-	struct bytes bytes = read_bytes(arguments, MAX_ENTROPY_BYTES);
-	uint8_t reseed = read_u8(arguments);
-	if (!reader_done(arguments) || bytes.length < MIN_ENTROPY_BYTES) {
-		malformed(stream);
-		return;
-	}
-	int error = add_entropy(bytes, reseed);
-	if (error)
-		close_errno(stream, error, "/dev/urandom");
 	else
 		stream_close_ok(stream);
 }

@@ -33,6 +33,8 @@ export const OP = {
   SHUTDOWN: 55,
   INFO: 56,
   NETWORK: 57,
+  HOLD: 58,
+  WAKE: 59,
 };
 export const CODES = [
   'ok',

@@ -516,6 +516,12 @@ test('what would touch the machine is refused outside of one', async () => {
   assert.equal(await code(OP.SYNC, []), 'ok');
   assert.equal(await code(OP.NETWORK, [str(''), str('10.0.2.15/24'), str(''), str('')]), 'unsupported');
   assert.equal(await code(OP.CONFIGURE, [str('name'), str(''), str(''), u8(0), strs([])]), 'unsupported');
+  assert.equal(await code(OP.HOLD, [u32(0)]), 'unsupported');
+  assert.equal(await code(OP.HOLD, [u32(60_001)]), 'invalid_argument');
+  const wake = (entropy, id) => code(OP.WAKE, [i64(0), u32(0), str(Buffer.alloc(entropy)), str(id)]);
+  assert.equal(await wake(16, ''), 'unsupported');
+  assert.equal(await wake(15, ''), 'invalid_argument');
+  assert.equal(await wake(16, 'G'.repeat(32)), 'invalid_argument');
   assert.equal(await code(OP.ENTROPY_ADD, [str(Buffer.alloc(32)), u8(1)]), 'ok');
   assert.equal(await code(OP.ENTROPY_ADD, [str(Buffer.alloc(15)), u8(1)]), 'invalid_argument');
 });

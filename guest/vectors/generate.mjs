@@ -54,6 +54,8 @@ const OPS = {
   SHUTDOWN: [55, [['kind', u8], ['graceMs', u32]]],
   INFO: [56, []],
   NETWORK: [57, [['interface', str], ['address', str], ['gateway', str], ['nameServer', str]]],
+  HOLD: [58, [['timeoutMs', u32]]],
+  WAKE: [59, [['seconds', i64], ['nanoseconds', u32], ['entropyHex', hex], ['machineId', str]]],
 };
 
 const zero16 = () => u16(0);
@@ -69,6 +71,7 @@ const KINDS = {
   CHANGED: [19, [['kind', u8], ['name', str]]],
   CONNECTED: [32, []],
   METRICS: [54, ['uptimeMs', 'cpuCount', 'cpuBusyMs', 'cpuIdleMs', 'memoryTotal', 'memoryAvailable', 'memoryCached', 'swapUsed', 'diskTotal', 'diskUsed', 'diskAvailable', 'processes'].map((n) => [n, u64])],
+  HELD: [58, [['held', u8]]],
   INFO: [56, [['protocolVersion', u32], ['agentVersion', str], ['kernelRelease', str], ['bootId', str], ['hostname', str], ['bootTimeMs', i64], ['rootMounted', u8]]],
 };
 
@@ -137,6 +140,9 @@ open('open metrics', 55, 'METRICS', 4096, {});
 open('open shutdown', 56, 'SHUTDOWN', 0, { kind: 0, graceMs: 2000 });
 open('open info', 57, 'INFO', 4096, {});
 open('open network', 58, 'NETWORK', 0, { interface: '', address: '10.0.2.15/24', gateway: '10.0.2.2', nameServer: '10.0.2.3' });
+open('open hold', 60, 'HOLD', 4096, { timeoutMs: 2000 });
+open('open wake', 61, 'WAKE', 0, { seconds: '1795305600', nanoseconds: 999999999, entropyHex: '00112233445566778899aabbccddeeff', machineId: '' });
+open('open wake as another', 62, 'WAKE', 0, { seconds: '-1', nanoseconds: 0, entropyHex: '00112233445566778899aabbccddeeff', machineId: '0123456789abcdef0123456789abcdef' });
 open('open network down', 59, 'NETWORK', 0, { interface: 'eth0', address: '', gateway: '', nameServer: '' });
 
 message('message started', 1, 'STARTED', { pid: 4242 });
@@ -154,6 +160,7 @@ message('message changed', 31, 'CHANGED', { kind: 1, name: 'sub/new file' });
 message('message changed overflow', 31, 'CHANGED', { kind: 6, name: '' });
 message('message connected', 32, 'CONNECTED', {});
 message('message metrics', 55, 'METRICS', { uptimeMs: '61000', cpuCount: '2', cpuBusyMs: '1500', cpuIdleMs: '120000', memoryTotal: '536870912', memoryAvailable: '402653184', memoryCached: '67108864', swapUsed: '0', diskTotal: '9007199254740993', diskUsed: '1073741824', diskAvailable: '9007198180999169', processes: '3' });
+message('message held', 60, 'HELD', { held: 1 });
 message('message info', 57, 'INFO', { protocolVersion: 1, agentVersion: '0.1.0', kernelRelease: '6.1.0-56-cloud-amd64', bootId: '3c9c5a4e-6d0c-4a7e-9b6f-0d8a7b1c2e3f', hostname: 'sandbox-1', bootTimeMs: '1795305600123', rootMounted: 1 });
 
 frame('data from the host', 'host-to-guest', 'DATA', 18, Buffer.from('hello\n'), { payload: 'hello\n' });

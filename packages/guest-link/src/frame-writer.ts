@@ -16,6 +16,8 @@ export interface OutboundFrame extends Frame {
 
 /** Somebody with frames to send. */
 export interface FrameSource {
+  /** Whether it is served while the link is held. Default no. */
+  readonly urgent?: boolean;
   /** The next frame, or undefined when there is none now. */
   nextFrame(): OutboundFrame | undefined;
 }
@@ -26,6 +28,8 @@ export class FrameWriter {
   readonly #encoder: FrameEncoder;
   #turns: FrameSource[] = [];
   readonly #waiting = new Set<FrameSource>();
+  readonly #parked = new Set<FrameSource>();
+  #held = false;
   #scheduled = false;
   #stopped = false;
 
@@ -37,6 +41,10 @@ export class FrameWriter {
   /** Gives the source its turn; call whenever it may have become able to send. */
   ready(source: FrameSource): void {
     if (this.#stopped || this.#waiting.has(source)) return;
+    if (this.#held && source.urgent !== true) {
+      this.#parked.add(source);
+      return;
+    }
     this.#waiting.add(source);
     this.#turns.push(source);
     if (this.#scheduled) return;
@@ -48,11 +56,32 @@ export class FrameWriter {
     });
   }
 
+  /** From the next frame on serves only sources that are urgent; the others keep what they have. */
+  hold(): void {
+    this.#held = true;
+    const turns = this.#turns;
+    this.#turns = turns.filter((source) => source.urgent === true);
+    for (const source of turns) {
+      if (source.urgent === true) continue;
+      this.#waiting.delete(source);
+      this.#parked.add(source);
+    }
+  }
+
+  /** Serves everybody again. */
+  release(): void {
+    this.#held = false;
+    const parked = [...this.#parked];
+    this.#parked.clear();
+    for (const source of parked) this.ready(source);
+  }
+
   /** Sends nothing more. */
   stop(): void {
     this.#stopped = true;
     this.#turns = [];
     this.#waiting.clear();
+    this.#parked.clear();
   }
 
   #pump(): void {

@@ -143,6 +143,13 @@ const ENCODERS: Record<string, (args: Vector['args']) => Uint8Array> = {
   SHUTDOWN: (a) => system.encodeShutdown(a.kind === 0 ? 'powerOff' : 'restart', a.graceMs),
   INFO: () => new Uint8Array(),
   NETWORK: (a) => system.encodeNetwork(a),
+  HOLD: (a) => system.encodeHold(a.timeoutMs),
+  WAKE: (a) =>
+    system.encodeWake({
+      unixNs: BigInt(a.seconds) * 1_000_000_000n + BigInt(a.nanoseconds),
+      entropy: Buffer.from(a.entropyHex, 'hex'),
+      machineId: a.machineId,
+    }),
 };
 
 const TYPES = ['broken', 'file', 'directory', 'symlink', 'other'];
@@ -188,6 +195,7 @@ const DECODERS: Record<string, (body: Uint8Array, fields: Vector['fields']) => [
   WATCHING: (body) => [system.decodeNothing(body), undefined],
   CONNECTED: (body) => [system.decodeNothing(body), undefined],
   CHANGED: (body, f) => [file.decodeChange(body), { kind: CHANGES[f.kind], name: f.name }],
+  HELD: (body, f) => [system.decodeHeld(body), f.held === 1],
   METRICS: (body, f) => [
     system.decodeMetrics(body),
     {

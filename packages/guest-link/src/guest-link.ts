@@ -149,6 +149,26 @@ export class GuestLink implements AsyncDisposable {
     return await this.#control.ping({ timeoutMs: PING_TIMEOUT_MS, ...options });
   }
 
+  /** From now on sends only what is urgent: the operations that hold a guest and wake it. */
+  hold(): void {
+    this.#writer.hold();
+  }
+
+  /** Sends everything again. */
+  release(): void {
+    this.#writer.release();
+  }
+
+  /**
+   * Ends the session at once, without a word to the guest: its VM has gone or stands still. Open operations fail with
+   * `reason`.
+   */
+  drop(reason: DormouseError): void {
+    if (this.#end !== undefined) return;
+    this.#end = { error: reason };
+    this.#release(undefined);
+  }
+
   /**
    * Ends the session. Open operations fail with `guest_unreachable`; processes live on. The guest is told to let go of
    * them, so none is left waiting for this reader; that takes at most 500 ms.

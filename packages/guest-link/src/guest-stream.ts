@@ -25,6 +25,8 @@ export interface StreamRequest extends WaitOptions {
   readonly args: Uint8Array;
   /** Bytes the guest may send before the consumer has taken any. */
   readonly windowBytes: number;
+  /** Whether it is served while the link is held. Default no. */
+  readonly urgent?: boolean;
 }
 
 /**
@@ -78,6 +80,10 @@ export class GuestStream implements FrameSource {
     const stop = (error: DormouseError): void => this.cancel(error);
     this.#signalBound = bound(signal === undefined ? {} : { signal }, what, stop);
     this.#timeBound = bound(timeoutMs === undefined ? {} : { timeoutMs }, what, stop);
+  }
+
+  get urgent(): boolean {
+    return this.#request.urgent ?? false;
   }
 
   /** Takes back the request's `timeoutMs`: what it bounds has happened. */

@@ -15,6 +15,7 @@ import type {
   GuestInfo,
   GuestMetrics,
   GuestNetwork,
+  GuestWake,
   ShutdownKind,
 } from './system-codec.js';
 import { type GuestWatch, watch } from './watch.js';
@@ -222,5 +223,20 @@ export class Guest {
   /** Sets an interface's address, route and name server, or takes it down. */
   configureNetwork(network: GuestNetwork, options: WaitOptions = {}): Promise<void> {
     return system.configureNetwork(this.link, network, options);
+  }
+
+  /**
+   * Makes every program of the guest stand still until `wake`; only its kernel and its agent go on. Nothing may be
+   * started meanwhile.
+   *
+   * @returns false when some program was inside the kernel for longer than 2 s; it cannot run on either
+   */
+  hold(options: WaitOptions = {}): Promise<boolean> {
+    return system.hold(this.link, options);
+  }
+
+  /** Sets clock and randomness, renews the identity if asked to, and only then lets the programs go on. */
+  wake(wake: GuestWake, options: WaitOptions = {}): Promise<void> {
+    return system.wake(this.link, wake, options);
   }
 }

@@ -15,6 +15,7 @@ export type {
   GuestInfo,
   GuestMetrics,
   GuestNetwork,
+  GuestWake,
   ShutdownKind,
 } from './system-codec.js';
 export type { GuestWatch } from './watch.js';

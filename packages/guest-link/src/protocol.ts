@@ -84,6 +84,7 @@ export const MESSAGE = {
   connected: 32,
   metrics: 54,
   info: 56,
+  held: 58,
 } as const;
 
 /** DATA channels of a process. */
@@ -121,6 +122,8 @@ export const OPERATION = {
   shutdown: 55,
   info: 56,
   network: 57,
+  hold: 58,
+  wake: 59,
 } as const;
 
 /** PROCESS_START flags. */

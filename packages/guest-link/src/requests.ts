@@ -11,6 +11,8 @@ export interface Operation {
   readonly what: string;
   readonly operation: number;
   readonly args: Uint8Array;
+  /** Whether it is sent while the link is held. Default no. */
+  readonly urgent?: boolean;
 }
 
 /** The kind of MESSAGE an operation answers with. */

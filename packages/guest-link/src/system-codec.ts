@@ -29,6 +29,16 @@ export interface GuestNetwork {
   readonly nameServer?: string;
 }
 
+/** What a life after a snapshot begins with. */
+export interface GuestWake {
+  /** Unix time in nanoseconds. */
+  readonly unixNs: bigint;
+  /** 16 to 4,096 random bytes for the kernel's pool. */
+  readonly entropy: Uint8Array;
+  /** 32 hexadecimal digits for a guest that shall be another than the one it is a copy of. Default: it stays itself. */
+  readonly machineId?: string;
+}
+
 /** How a guest ends. */
 export type ShutdownKind = 'powerOff' | 'restart';
 
@@ -81,10 +91,14 @@ export function encodeConfigure(configuration: GuestConfiguration): Uint8Array {
 
 /** Arguments of CLOCK_SET. */
 export function encodeClock(unixNs: bigint): Uint8Array {
+  return writeClock(new WireWriter(), unixNs).finish();
+}
+
+function writeClock(writer: WireWriter, unixNs: bigint): WireWriter {
   // Nanoseconds count upwards from the second, before 1970 too.
   const nanoseconds = ((unixNs % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND;
   const seconds = (unixNs - nanoseconds) / NS_PER_SECOND;
-  return new WireWriter().i64(seconds).u32(Number(nanoseconds)).finish();
+  return writer.i64(seconds).u32(Number(nanoseconds));
 }
 
 /** Arguments of ENTROPY_ADD. */
@@ -105,6 +119,27 @@ export function encodeNetwork(network: GuestNetwork): Uint8Array {
     .str(network.gateway ?? '')
     .str(network.nameServer ?? '')
     .finish();
+}
+
+/** Arguments of HOLD. */
+export function encodeHold(timeoutMs: number): Uint8Array {
+  return new WireWriter().u32(timeoutMs).finish();
+}
+
+/** Arguments of WAKE. */
+export function encodeWake(wake: GuestWake): Uint8Array {
+  return writeClock(new WireWriter(), wake.unixNs)
+    .bytes(wake.entropy)
+    .str(wake.machineId ?? '')
+    .finish();
+}
+
+/** Body of HELD. */
+export function decodeHeld(body: Uint8Array): boolean {
+  const reader = new WireReader(body, 'HELD');
+  const held = reader.flag();
+  reader.done();
+  return held;
 }
 
 /** Body of METRICS. */

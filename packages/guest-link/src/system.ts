@@ -3,17 +3,21 @@ import type { GuestLink } from './guest-link.js';
 import { MESSAGE, OPERATION } from './protocol.js';
 import { command, QUICK_TIMEOUT_MS, request, SLOW_TIMEOUT_MS } from './requests.js';
 import {
+  decodeHeld,
   decodeInfo,
   decodeMetrics,
   encodeClock,
   encodeConfigure,
   encodeEntropy,
+  encodeHold,
   encodeNetwork,
   encodeShutdown,
+  encodeWake,
   type GuestConfiguration,
   type GuestInfo,
   type GuestMetrics,
   type GuestNetwork,
+  type GuestWake,
   type ShutdownKind,
 } from './system-codec.js';
 
@@ -117,4 +121,32 @@ export async function configureNetwork(
     args: encodeNetwork(network),
   };
   return command(link, operation, { timeoutMs: QUICK_TIMEOUT_MS, ...options });
+}
+
+/** How long HOLD waits for programs that are inside the kernel. */
+const HOLD_TIMEOUT_MS = 2_000;
+
+/** Makes every program stand still; from then on nothing is sent that could be cut in half, until `wake`. */
+export async function hold(link: GuestLink, options: WaitOptions): Promise<boolean> {
+  const operation = {
+    what: 'hold',
+    operation: OPERATION.hold,
+    args: encodeHold(HOLD_TIMEOUT_MS),
+    urgent: true,
+  };
+  const answer = { kind: MESSAGE.held, decode: decodeHeld };
+  link.hold();
+  try {
+    return await request(link, operation, answer, { timeoutMs: QUICK_TIMEOUT_MS, ...options });
+  } catch (error) {
+    link.release();
+    throw error;
+  }
+}
+
+/** Gives a guest what must be this life's own, and lets its programs go on. */
+export async function wake(link: GuestLink, wake: GuestWake, options: WaitOptions): Promise<void> {
+  const operation = { what: 'wake', operation: OPERATION.wake, args: encodeWake(wake), urgent: true };
+  await command(link, operation, { timeoutMs: QUICK_TIMEOUT_MS, ...options });
+  link.release();
 }
