@@ -1,0 +1,50 @@
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+/** Beside the generations, because they do not change. */
+const DIRECTORY = '.stamps';
+
+/**
+ * Remembers which disk layers have been hashed and found right, by what changes when a file does: device, inode, size,
+ * and both times to the nanosecond. Layers can be gigabytes; a file that has not changed since is not hashed again.
+ * Losing a stamp costs a hash.
+ */
+export class DiskStamps {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** What a file is now. Take it before hashing, so that a change while hashing counts as one. */
+  async identity(path: string): Promise<string> {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+  }
+
+  /** Whether the generation's layer was found to hash to `sha256` when it was the same file. */
+  async has(generationId: string, identity: string, sha256: string): Promise<boolean> {
+    const stamp = await readFile(this.#path(generationId), 'latin1').catch(() => '');
+    return stamp === stampOf(identity, sha256);
+  }
+
+  async put(generationId: string, identity: string, sha256: string): Promise<void> {
+    const path = this.#path(generationId);
+    const temporary = `${path}.${process.pid}`;
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(temporary, stampOf(identity, sha256), { mode: 0o600 });
+    await rename(temporary, path);
+  }
+
+  async remove(generationId: string): Promise<void> {
+    await rm(this.#path(generationId), { force: true });
+  }
+
+  #path(generationId: string): string {
+    return join(this.#root, DIRECTORY, generationId);
+  }
+}
+
+function stampOf(identity: string, sha256: string): string {
+  return `${identity} ${sha256}\n`;
+}
