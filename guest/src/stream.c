@@ -13,7 +13,14 @@
 
 /* A stream that has sent this much is a bulk transfer... */
 #define BULK_BYTES (1u << 20)
-/* ...and gets one frame per this time while others are in a hurry. */
+/* ...and waits this long for others who are in a hurry: the time of a short
+ * command, which then has the processor to itself, because a program whose
+ * output nobody takes soon stands still... */
+#define YIELD_MS 150u
+/* ...but has had this long for itself before, so that one short command after
+ * the other does not stop it for good... */
+#define TURN_MS 20u
+/* ...and gets one frame per this time while the hurry lasts longer. */
 #define PACE_MS 10u
 
 static struct stream *buckets[BUCKETS];
@@ -22,6 +29,8 @@ static struct stream *ready_first;
 static struct stream **ready_end = &ready_first;
 
 static bool hurry;
+static uint64_t yield_from_ms;
+static uint64_t turn_ends_ms;
 static void pace(struct timer *timer);
 static struct timer pace_timer = { .fire = pace };
 
@@ -102,8 +111,6 @@ void stream_kick(struct stream *stream)
 	link_wants_to_write();
 }
 
-void stream_hurry(bool on) { hurry = on; }
-
 static void pace(struct timer *timer)
 {
 	(void)timer;
@@ -117,19 +124,38 @@ static void pace(struct timer *timer)
 	}
 }
 
+void stream_hurry(bool on)
+{
+	if (on == hurry)
+		return;
+	hurry = on;
+	uint64_t now = now_ms();
+	if (on) {
+		yield_from_ms = now > turn_ends_ms ? now : turn_ends_ms;
+	} else {
+		turn_ends_ms = now + TURN_MS;
+		loop_timer_cancel(&pace_timer);
+		pace(&pace_timer);
+	}
+}
+
 /* Whether the stream has to wait; it is kicked when the wait is over. */
 static bool hold_back(struct stream *stream)
 {
 	if (!hurry || stream->young || stream->sent < BULK_BYTES)
 		return false;
 	uint64_t now = now_ms();
-	if (now >= stream->not_before_ms) {
+	uint64_t yield_until_ms = yield_from_ms + YIELD_MS;
+	uint64_t wait = now < yield_until_ms ? yield_until_ms - now : PACE_MS;
+	if (now < yield_from_ms)
+		return false;
+	if (now >= yield_until_ms && now >= stream->not_before_ms) {
 		stream->not_before_ms = now + PACE_MS;
 		return false;
 	}
 	stream->paced = true;
 	if (!pace_timer.armed)
-		loop_timer(&pace_timer, PACE_MS);
+		loop_timer(&pace_timer, wait);
 	return true;
 }
 

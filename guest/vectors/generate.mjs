@@ -140,10 +140,10 @@ open('open metrics', 55, 'METRICS', 4096, {});
 open('open shutdown', 56, 'SHUTDOWN', 0, { kind: 0, graceMs: 2000 });
 open('open info', 57, 'INFO', 4096, {});
 open('open network', 58, 'NETWORK', 0, { interface: '', address: '10.0.2.15/24', gateway: '10.0.2.2', nameServer: '10.0.2.3' });
+open('open network down', 59, 'NETWORK', 0, { interface: 'eth0', address: '', gateway: '', nameServer: '' });
 open('open hold', 60, 'HOLD', 4096, { timeoutMs: 2000 });
 open('open wake', 61, 'WAKE', 0, { seconds: '1795305600', nanoseconds: 999999999, entropyHex: '00112233445566778899aabbccddeeff', machineId: '' });
 open('open wake as another', 62, 'WAKE', 0, { seconds: '-1', nanoseconds: 0, entropyHex: '00112233445566778899aabbccddeeff', machineId: '0123456789abcdef0123456789abcdef' });
-open('open network down', 59, 'NETWORK', 0, { interface: 'eth0', address: '', gateway: '', nameServer: '' });
 
 message('message started', 1, 'STARTED', { pid: 4242 });
 message('message exited with a code', 1, 'EXITED', { exitCode: 3, signal: 0, coreDumped: 0 });
