@@ -1,4 +1,5 @@
 export { type GenerationGraph, reachable } from './collection/reachable.js';
+export { DEFAULT_MAX_SOURCES, type FlattenOptions, flatten, isLongChain } from './flatten.js';
 export {
   type CapturedMemory,
   type CaptureOptions,

@@ -12,6 +12,8 @@ const WORTHWHILE_HOLES_BYTES = 128 * 1024 * 1024;
 /** Holes smaller than this are read with their surroundings: cheaper than another system call. */
 const SMALL_HOLE_PAGES = 64;
 
+/** Part of QEMU, but nothing of a VM: it asks the file system with SEEK_DATA and SEEK_HOLE. */
+const TOOL = 'qemu-img';
 const TOOL_TIMEOUT_MS = 5_000;
 const MAX_LISTING_BYTES = 256 * 1024 * 1024;
 const BLOCK_BYTES = 512;
@@ -27,7 +29,7 @@ export function dataRanges(fd: number, path: string, pageCount: number): PageRan
   const everything = [{ start: 0, count: pageCount }];
   const { size, blocks } = fstatSync(fd);
   if (size - blocks * BLOCK_BYTES < WORTHWHILE_HOLES_BYTES) return everything;
-  const tool = spawnSync('qemu-img', ['map', '--output=json', '-f', 'raw', '-U', path], {
+  const tool = spawnSync(TOOL, ['map', '--output=json', '-f', 'raw', '-U', path], {
     timeout: TOOL_TIMEOUT_MS,
     maxBuffer: MAX_LISTING_BYTES,
     stdio: ['ignore', 'pipe', 'ignore'],

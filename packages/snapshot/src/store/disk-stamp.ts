@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /** Beside the generations, because they do not change. */
@@ -34,6 +34,14 @@ export class DiskStamps {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(temporary, stampOf(identity, sha256), { mode: 0o600 });
     await rename(temporary, path);
+  }
+
+  /** Removes stamps of generations that do not exist any more. */
+  async prune(exists: (generationId: string) => boolean): Promise<void> {
+    const directory = join(this.#root, DIRECTORY);
+    for (const name of await readdir(directory).catch(() => [])) {
+      if (!exists(name)) await rm(join(directory, name), { force: true });
+    }
   }
 
   async remove(generationId: string): Promise<void> {

@@ -1,15 +1,4 @@
-import {
-  chmod,
-  chown,
-  constants,
-  copyFile,
-  link,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises';
+import { chmod, chown, constants, copyFile, link, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
 import { storageError, subjectOf } from '../errors.js';
@@ -118,17 +107,17 @@ export class GenerationDraft implements AsyncDisposable {
   }
 
   /**
-   * Takes a finished file in. `link` leaves it where it is as well (one file with two names: nobody may write to it
-   * from now on), `move` does not. Where the file lies on another file system it is copied.
+   * Takes a finished file in, by a second name for it: abandoning the draft takes nothing away from whoever made it.
+   * From the commit on it belongs to the store and is read only, under both names. A file of another file system is
+   * copied.
    */
-  async adopt(name: DraftFile, path: string, how: 'link' | 'move' = 'link'): Promise<void> {
+  async adopt(name: DraftFile, path: string): Promise<void> {
     await this.#attempt(`adopting ${name}`, async () => {
       try {
-        await (how === 'link' ? link : rename)(path, this.path(name));
+        await link(path, this.path(name));
       } catch (error) {
         if (systemErrorCode(error) !== 'EXDEV') throw error;
         await copyFile(path, this.path(name), constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-        if (how === 'move') await rm(path);
       }
     });
   }

@@ -90,7 +90,10 @@ export class GenerationStore {
       const leftover = name.startsWith(DELETING_PREFIX) || (name.startsWith(DRAFT_PREFIX) && isOrphan(name));
       if (leftover) await rm(join(root, name), { recursive: true, force: true });
     }
-    return new GenerationStore(root, options);
+    const store = new GenerationStore(root, options);
+    const committed = new Set(await store.list());
+    await store.#stamps.prune((id) => committed.has(id));
+    return store;
   }
 
   /** Ids of all committed generations, sorted. */
