@@ -56,6 +56,34 @@ describe('flattening', () => {
     );
   });
 
+  test('hazard 2: twenty generations in a row, flattened and collected as they grow, each hold what the guest held', async () => {
+    await using directory = await temporaryDirectory();
+    const store = await GenerationStore.open(directory.path);
+    const guest = Array.from({ length: 200 }, (_, page) => (page < 120 ? page + 1 : 0));
+    const template = (await makeGeneration(store, guest)).id;
+    let current = template;
+    let flattened = 0;
+    for (let cycle = 1; cycle <= 20; cycle++) {
+      for (let change = 0; change < 15; change++) {
+        const page = (cycle * 61 + change * change * 17) % guest.length;
+        guest[page] = (cycle + change) % 4 === 0 ? 0 : cycle * 1000 + change;
+      }
+      let manifest = await makeGeneration(store, guest, { parent: current });
+      if (isLongChain(manifest, 5)) {
+        manifest = await flatten(store, manifest.id, { keep: [template] });
+        flattened += 1;
+      }
+      current = manifest.id;
+      await store.collect({ roots: [current, template], graceMs: -1 });
+      expect(contentsOf(store, current)).toEqual(guest);
+      expect((await store.list()).length).toBe(
+        new Set([current, template, ...manifest.memory!.sources]).size,
+      );
+    }
+    expect(flattened).toBeGreaterThan(2);
+    await store.verify(current, { deep: true });
+  });
+
   test('takes device state, disk, machine and working set along, and counts what it holds', async () => {
     await using directory = await temporaryDirectory();
     const store = await GenerationStore.open(directory.path);

@@ -10,7 +10,7 @@ import { makeGeneration } from '../testing/generations.js';
 import { type Contents, pageOf, readContents, writeRam } from '../testing/guest-memory.js';
 import { temporaryDirectory } from '../testing/temporary-directory.js';
 import { captureMemory } from './capture.js';
-import { dataRanges, pageRanges } from './extents.js';
+import { dataRanges, pageRanges, parseListing } from './extents.js';
 
 const MIB = 1024 * 1024;
 
@@ -152,6 +152,42 @@ describe('the extents of a memory', () => {
     ]);
     expect(pageRanges(extents, 40)).toEqual([{ start: 0, count: 1 }]);
     expect(pageRanges([], 40)).toEqual([]);
+  });
+
+  test('are taken from a listing only if it covers the file', () => {
+    const extent = (start: number, length: number) => ({ start, length, data: true, depth: 0, offset: 0 });
+    const parse = (value: unknown, size: number) => parseListing(JSON.stringify(value), size);
+    expect(parse([extent(0, 4), extent(4, 6)], 10)).toEqual([
+      { start: 0, length: 4, data: true },
+      { start: 4, length: 6, data: true },
+    ]);
+    expect(parse([extent(0, 4), extent(5, 5)], 10)).toBeUndefined();
+    expect(parse([extent(0, 4)], 10)).toBeUndefined();
+    expect(parse([{ start: 0, length: 10 }], 10)).toBeUndefined();
+    expect(parse({}, 10)).toBeUndefined();
+    expect(parseListing('[', 10)).toBeUndefined();
+  });
+
+  test('that overlap or leave the guest are refused', async () => {
+    await using directory = await temporaryDirectory();
+    const ramPath = join(directory.path, 'ram');
+    writeRam(ramPath, [1, 2, 3]);
+    for (const [index, ranges] of [
+      [
+        { start: 0, count: 2 },
+        { start: 1, count: 1 },
+      ],
+      [{ start: 2, count: 2 }],
+    ].entries()) {
+      const into = {
+        id: 'x',
+        pagesPath: join(directory.path, `${index}`),
+        mapPath: join(directory.path, 'm'),
+      };
+      expect(() => captureMemory({ ramPath, pageCount: 3, into, ranges })).toThrow(
+        'ranges must be in order and inside the guest',
+      );
+    }
   });
 
   test('hazard 3: of a large sparse file leave out its holes', async () => {

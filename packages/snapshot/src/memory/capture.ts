@@ -9,8 +9,8 @@ import { encodePageMap } from '../page-map/page-map-codec.js';
 import { writeNewFile } from '../write-file.js';
 import { dataRanges } from './extents.js';
 
-/** Memory is read and compared in pieces of 1 MiB: system calls become rare, and the piece stays in the cache. */
-const CHUNK_PAGES = 256;
+/** Memory is read and compared in pieces of 256 KiB: system calls are rare, and both sides stay in the cache. */
+const CHUNK_PAGES = 64;
 const CHUNK_BYTES = CHUNK_PAGES * PAGE_SIZE;
 
 /** What is equal is mostly equal in large pieces; only blocks that differ are looked at page by page. */
@@ -79,6 +79,9 @@ export function captureMemory(options: CaptureOptions): CapturedMemory {
       const comparison = new Comparison(ram, parentMap, options.parent, writer);
       let page = 0;
       for (const range of options.ranges ?? dataRanges(ram, options.ramPath, pageCount)) {
+        if (range.start < page || range.count < 0 || range.start + range.count > pageCount) {
+          throw new RangeError('ranges must be in order and inside the guest');
+        }
         comparison.hole(range.start - page);
         comparison.data(range.count);
         page = range.start + range.count;

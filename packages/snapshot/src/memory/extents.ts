@@ -18,7 +18,16 @@ const TOOL_TIMEOUT_MS = 5_000;
 const MAX_LISTING_BYTES = 256 * 1024 * 1024;
 const BLOCK_BYTES = 512;
 
-const listingSchema = z.array(z.object({ start: z.number(), length: z.number(), data: z.boolean() }));
+/** Bytes in a row that are all in a hole, or all not. */
+interface Extent {
+  readonly start: number;
+  readonly length: number;
+  readonly data: boolean;
+}
+
+const listingSchema: z.ZodType<readonly Extent[]> = z.array(
+  z.object({ start: z.int().nonnegative(), length: z.int().positive(), data: z.boolean() }),
+);
 
 /**
  * Which pages of a sparse file can hold anything but zeros: in order, without overlap, in the file's first `pageCount`
@@ -34,15 +43,29 @@ export function dataRanges(fd: number, path: string, pageCount: number): PageRan
     maxBuffer: MAX_LISTING_BYTES,
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  if (tool.error !== undefined || tool.status !== 0) return everything;
-  return pageRanges(listingSchema.parse(JSON.parse(tool.stdout.toString('latin1'))), pageCount);
+  const extents = tool.status === 0 ? parseListing(tool.stdout.toString('latin1'), size) : undefined;
+  return extents === undefined ? everything : pageRanges(extents, pageCount);
+}
+
+/** The listing, if it says something about every byte of the file. */
+export function parseListing(text: string, size: number): readonly Extent[] | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { data } = listingSchema.safeParse(json);
+  let end = 0;
+  for (const extent of data ?? []) {
+    if (extent.start !== end) return undefined;
+    end += extent.length;
+  }
+  return end === size ? data : undefined;
 }
 
 /** Extents of bytes as ranges of whole pages, with small holes filled. */
-export function pageRanges(
-  extents: readonly { readonly start: number; readonly length: number; readonly data: boolean }[],
-  pageCount: number,
-): PageRange[] {
+export function pageRanges(extents: readonly Extent[], pageCount: number): PageRange[] {
   const ranges: { start: number; count: number }[] = [];
   for (const extent of extents) {
     if (!extent.data) continue;

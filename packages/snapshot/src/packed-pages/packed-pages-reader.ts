@@ -25,7 +25,9 @@ export class PackedPages implements Disposable {
   readonly #offsets: Float64Array;
   #fd: number;
   #stored: Buffer = Buffer.alloc(0);
+  /** The compressed frame that was compared with last: the next pages are mostly in the same. */
   #frame: Buffer = Buffer.alloc(0);
+  #frameIndex = -1;
 
   private constructor(fd: number, footer: PackedFooter, subject: string) {
     this.#fd = fd;
@@ -134,12 +136,6 @@ export class PackedPages implements Disposable {
     return true;
   }
 
-  /** Verifies every frame. */
-  verifyAll(): void {
-    const frame = Buffer.allocUnsafe(this.footer.framePages * PAGE_SIZE);
-    for (let index = 0; index < this.footer.lengths.length; index++) this.readFrame(index, frame);
-  }
-
   [Symbol.dispose](): void {
     if (this.#fd === -1) return;
     closeSync(this.#fd);
@@ -147,13 +143,17 @@ export class PackedPages implements Disposable {
   }
 
   #verifiedFrame(index: number): Buffer | undefined {
+    if (index === this.#frameIndex) return this.#frame;
+    this.#frameIndex = -1;
     const size = this.footer.framePages * PAGE_SIZE;
     if (this.#frame.length < size) this.#frame = Buffer.allocUnsafe(size);
     try {
-      return this.#frame.subarray(0, this.readFrame(index, this.#frame));
+      this.readFrame(index, this.#frame);
     } catch {
       return undefined;
     }
+    this.#frameIndex = index;
+    return this.#frame;
   }
 }
 

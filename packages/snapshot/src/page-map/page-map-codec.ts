@@ -4,7 +4,7 @@ import { corrupt } from '../errors.js';
 import { GENERATION_ID, GENERATION_ID_LENGTH } from '../generation-id.js';
 import { MAX_PAGES } from '../page.js';
 import { MAX_SOURCES, PageMap, ZERO } from './page-map.js';
-import { type RunTable, runEnd } from './run-table.js';
+import type { RunTable } from './run-table.js';
 
 /*
  * memory.map, all integers little-endian:
@@ -92,20 +92,27 @@ export function faultOf(map: PageMap): string | undefined {
   if (new Set(sources).size !== sources.length) return 'names a source twice';
   if (starts.length === 0 || starts[0] !== 0) return 'does not begin at page 0';
   const used = new Uint8Array(sources.length + 1);
-  for (let index = 0; index < starts.length; index++) {
+  // There may be millions of runs, so everything the loop needs is at hand.
+  const last = starts.length - 1;
+  const lastOrigin = sources.length;
+  let before = -1;
+  let expected = 0;
+  for (let index = 0; index <= last; index++) {
     const start = starts[index]!;
-    const end = runEnd(table, index);
+    const end = index === last ? pageCount : starts[index + 1]!;
     const origin = origins[index]!;
     const first = packed[index]!;
     if (end <= start || end > pageCount) return `has an impossible run at page ${start}`;
-    if (origin > sources.length) return `names a source that it does not have at page ${start}`;
-    if (origin === ZERO ? first !== 0 : first + (end - start) > MAX_PAGES) {
+    if (origin > lastOrigin) return `names a source that it does not have at page ${start}`;
+    const packedEnd = first + end - start;
+    if (origin === ZERO ? first !== 0 : packedEnd > MAX_PAGES) {
       return `has an impossible packed index at page ${start}`;
     }
-    if (index > 0 && origins[index - 1] === origin) {
-      const continued = packed[index - 1]! + start - starts[index - 1]!;
-      if (origin === ZERO || continued === first) return `has a needless run at page ${start}`;
+    if (origin === before && (origin === ZERO || first === expected)) {
+      return `has a needless run at page ${start}`;
     }
+    before = origin;
+    expected = packedEnd;
     used[origin] = 1;
   }
   return used.indexOf(0, 1) === -1 ? undefined : 'has a source that it does not use';

@@ -137,11 +137,6 @@ export class PageMapBuilder {
   readonly #runs = new RunTableBuilder(1);
   readonly #origins = new Map<string, number>();
 
-  /** First page that has not been told about yet. */
-  get end(): number {
-    return this.#runs.end;
-  }
-
   appendZero(count: number): void {
     this.#runs.append(count, ZERO, 0);
   }

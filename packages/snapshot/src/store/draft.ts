@@ -15,6 +15,7 @@ import {
   type ArtifactName,
   type ArtifactRecord,
   type DiskBacking,
+  dependencies,
   encodeManifest,
   MANIFEST,
   type Manifest,
@@ -56,6 +57,7 @@ export interface DraftHost {
   readonly fs: DurableFs;
   readonly now: () => number;
   readonly stamps: DiskStamps;
+  exists(generationId: string): boolean;
   /** There is a new generation. */
   committed(manifest: Manifest): void;
   /** The draft is committed or gone: what it held may be collected. */
@@ -138,6 +140,7 @@ export class GenerationDraft implements AsyncDisposable {
       await this.#protect(names);
       const disk = await stamps.identity(this.path('disk.qcow2'));
       const manifest = await this.#describe(facts, names);
+      this.#requireDependencies(manifest);
       await step('artifacts-hashed');
       await fs.writeFile(join(this.directory, MANIFEST), encodeManifest(manifest), PRIVATE_MODE);
       await step('manifest-written');
@@ -231,6 +234,13 @@ export class GenerationDraft implements AsyncDisposable {
     const map = decodePageMap(await readFile(this.path('memory.map')), subjectOf('memory.map', this.id));
     const sources = map.sources.filter((source) => source !== this.id);
     return { pageCount: map.pageCount, counts: facts.counts, sources };
+  }
+
+  /** Pinning the parents from the beginning keeps them; this notices when somebody has not. */
+  #requireDependencies(manifest: Manifest): void {
+    for (const id of dependencies(manifest)) {
+      if (!this.#host.exists(id)) throw this.#refusal(`generation ${id}, which it needs, does not exist`);
+    }
   }
 
   #refusal(reason: string): DormouseError {

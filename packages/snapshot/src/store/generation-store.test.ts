@@ -200,6 +200,20 @@ describe('a draft', () => {
     expect(await store.list()).toEqual([draft.id]);
   });
 
+  test('that needs a generation which is gone is not committed', async () => {
+    await using directory = await temporaryDirectory();
+    const store = await openStore(directory.path);
+    await using draft = await store.begin();
+    await draft.write('disk.qcow2', Buffer.from('x'));
+    const gone = newGenerationId();
+    await expect(
+      draft.commit({ kind: 'disk', machine: {}, diskBacking: { kind: 'generation', id: gone } }),
+    ).rejects.toMatchObject({
+      code: 'invalid_state',
+      message: `draft ${draft.id} cannot be committed: generation ${gone}, which it needs, does not exist`,
+    });
+  });
+
   test('hazard 16: of a process that is dead goes when the store is opened, one of a living process stays', async () => {
     await using directory = await temporaryDirectory();
     const store = await openStore(directory.path);
@@ -374,6 +388,16 @@ describe('collecting', () => {
       ),
       { numRuns: 25 },
     );
+  });
+
+  test('several times at once is the same as one after the other', async () => {
+    await using directory = await temporaryDirectory();
+    const store = await openStore(directory.path);
+    const { id } = await makeGeneration(store, [1, 2]);
+    const { id: other } = await makeGeneration(store, [1, 2]);
+    const collect = (roots: string[]) => store.collect({ roots, graceMs: -1 });
+    const results = await Promise.all([collect([id]), collect([id]), collect([])]);
+    expect(results.map(({ removed }) => removed)).toEqual([[other], [], [id]]);
   });
 
   test('leaves what is younger than the grace period, and all it needs', async () => {

@@ -74,6 +74,8 @@ export class GenerationStore {
   readonly #manifests = new Map<string, Manifest>();
   /** Grows with every commit, so that a collection notices one while it reads. */
   #commits = 0;
+  /** Ends when the collection that was asked for last has ended. */
+  #collecting: Promise<unknown> = Promise.resolve();
 
   private constructor(root: string, options: StoreOptions) {
     this.root = root;
@@ -121,6 +123,7 @@ export class GenerationStore {
         fs: this.#fs,
         now: this.#now,
         stamps: this.#stamps,
+        exists: (generation) => this.#exists(generation),
         committed: (manifest) => {
           this.#commits += 1;
           this.#manifests.set(manifest.id, manifest);
@@ -150,8 +153,7 @@ export class GenerationStore {
 
   /** Keeps a generation and all it needs. @throws DormouseError `not_found` */
   pin(id: string): Pin {
-    const exists = GENERATION_ID.test(id) && statSync(join(this.root, id), { throwIfNoEntry: false });
-    if (!exists) throw new DormouseError('not_found', `generation ${id} does not exist`);
+    if (!this.#exists(id)) throw new DormouseError('not_found', `generation ${id} does not exist`);
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
     let held = true;
     return {
@@ -201,8 +203,15 @@ export class GenerationStore {
   /**
    * Removes generations that nothing needs: not the roots, not what is pinned, not what is younger than the grace
    * period. Each is renamed first, so that nobody sees half of it; what a crash leaves goes with the next `open`.
+   * One collection at a time: another waits.
    */
-  async collect(options: CollectOptions): Promise<Collected> {
+  collect(options: CollectOptions): Promise<Collected> {
+    const collected = this.#collecting.then(() => this.#collect(options));
+    this.#collecting = collected.catch(() => {});
+    return collected;
+  }
+
+  async #collect(options: CollectOptions): Promise<Collected> {
     const roots = [...options.roots];
     let ages: Map<string, number>;
     let commits: number;
@@ -226,6 +235,10 @@ export class GenerationStore {
     }
     await options.onStep?.('swept');
     return { removed: victims, missing, blocked };
+  }
+
+  #exists(id: string): boolean {
+    return GENERATION_ID.test(id) && statSync(join(this.root, id), { throwIfNoEntry: false }) !== undefined;
   }
 
   #mark(
