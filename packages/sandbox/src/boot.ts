@@ -93,6 +93,7 @@ async function bootOnce(
     kernelPath: environment.kernel.vmlinuxPath,
     initramfsPath: environment.kernel.initramfsPath,
     diskPath: paths.layer,
+    consoleLogPath: paths.consoleLog,
     network: { kind: 'user', restricted: !spec.internet },
     ...(user === undefined ? {} : { user }),
   };

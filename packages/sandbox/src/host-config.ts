@@ -23,6 +23,8 @@ export interface SandboxPaths {
   readonly runDir: string;
   readonly layer: string;
   readonly memory: string;
+  /** What the guest prints on its console. */
+  readonly consoleLog: string;
 }
 
 /** Directory of all sandboxes of a host. */
@@ -47,5 +49,6 @@ export function sandboxPaths(config: HostConfig, id: string): SandboxPaths {
     runDir: join(dir, 'run'),
     layer: join(dir, 'disk.qcow2'),
     memory: join(guestMemoryDir(config), id),
+    consoleLog: join(dir, 'console.log'),
   };
 }

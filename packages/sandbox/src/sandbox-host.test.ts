@@ -13,6 +13,7 @@ import { temporaryDirectory } from './testing/temporary-directory.js';
 /** A driver whose VMs have all ended: what these tests are about happens on disk. */
 const NO_VMS: VmDriver = {
   boot: () => Promise.reject(new DormouseError('missing_tool', 'there is no VMM in this test')),
+  standBy: () => Promise.reject(new DormouseError('missing_tool', 'there is no VMM in this test')),
   attach: () => Promise.resolve(undefined),
 };
 
@@ -249,6 +250,7 @@ describe('a boot that fails', () => {
         asked.push(spec);
         return Promise.reject(error);
       },
+      standBy: () => Promise.reject(error),
       attach: () => Promise.resolve(undefined),
     };
   }

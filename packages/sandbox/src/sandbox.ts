@@ -4,7 +4,7 @@ import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { Guest, type GuestLink } from '@dormouse/guest-link';
 import { assertMove, isFinal, takesCommands } from '@dormouse/lifecycle';
 import { createLayer, imagePath } from '@dormouse/rootfs';
-import { CONSOLE_LOG, type MicroVm, readConsoleLog, type VmExit, type VmUser } from '@dormouse/vmm';
+import { type MicroVm, readConsoleLog, type VmExit, type VmUser } from '@dormouse/vmm';
 import { type BootEnvironment, bootGuest, configureGuest } from './boot.js';
 import { GuestSession } from './guest-session.js';
 import { type HostConfig, type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js';
@@ -93,7 +93,8 @@ export class Sandbox {
   reattach(): Promise<void> {
     return this.#queue.run(async () => {
       const { vm: recorded } = this.#journal;
-      const identity = recorded && { ...recorded, runDir: this.paths.runDir, logDir: this.paths.dir };
+      const { runDir, dir: logDir, consoleLog: consoleLogPath } = this.paths;
+      const identity = recorded && { ...recorded, runDir, logDir, consoleLogPath };
       try {
         const vm = identity && (await this.#environment.driver.attach(identity));
         if (vm !== undefined) return this.#adopt(vm, undefined);
@@ -128,7 +129,7 @@ export class Sandbox {
 
   /** The newest part of what the guest printed on its console. */
   readConsole(maxBytes: number): Promise<Buffer> {
-    return readConsoleLog(join(this.paths.dir, CONSOLE_LOG), maxBytes);
+    return readConsoleLog(this.paths.consoleLog, maxBytes);
   }
 
   /** Asks the guest to end by itself, ends it when it does not, and keeps its disk. */

@@ -1,8 +1,11 @@
 export { readConsoleLog } from './console-log.js';
 export type {
   Accelerator,
+  MachineSpec,
   MicroVm,
   NetworkAttachment,
+  StandbySpec,
+  StandbyVm,
   VmDriver,
   VmExit,
   VmIdentity,
@@ -12,4 +15,3 @@ export type {
 export { isSameProcess, processStartTicks } from './process-identity.js';
 export { QemuDriver } from './qemu/driver.js';
 export { type KvmVerdict, probeKvm } from './qemu/probe-kvm.js';
-export { CONSOLE_LOG } from './qemu/qemu-vm.js';

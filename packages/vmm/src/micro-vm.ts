@@ -14,11 +14,11 @@ export interface VmUser {
   readonly groups: readonly number[];
 }
 
-/** Everything needed to boot one VM. Paths are absolute. */
-export interface VmSpec {
+/** The machine itself, apart from what is on its disk. Paths are absolute. */
+export interface MachineSpec {
   /** Directory for the VM's sockets; it exists and the VM's user may write to it. */
   readonly runDir: string;
-  /** Directory for logs, which only the caller may write to: a VM must not choose where a log goes. */
+  /** Directory for the VMM's own log, which only the caller may write to: a VM must not choose where a log goes. */
   readonly logDir: string;
   readonly accelerator: Accelerator;
   readonly vcpus: number;
@@ -28,11 +28,26 @@ export interface VmSpec {
   /** Uncompressed ELF kernel image (vmlinux with a PVH note). */
   readonly kernelPath: string;
   readonly initramfsPath: string;
-  /** Topmost qcow2 layer of the root disk, written by this VM only. */
-  readonly diskPath: string;
   readonly network: NetworkAttachment;
   /** Absent: the user of the calling process. */
   readonly user?: VmUser;
+}
+
+/** What a VM gets when it begins to live. Paths are absolute. */
+export interface VmLife {
+  /** Topmost qcow2 layer of the root disk, written by this VM only. */
+  readonly diskPath: string;
+  /** File that what the guest prints on its console is added to. */
+  readonly consoleLogPath: string;
+}
+
+/** Everything needed to boot one VM. */
+export interface VmSpec extends MachineSpec, VmLife {}
+
+/** Everything needed to have a VMM process wait for a saved VM. */
+export interface StandbySpec extends MachineSpec {
+  /** Size of the disk the saved VM has. */
+  readonly diskBytes: number;
 }
 
 /** How a VM came to its end. */
@@ -53,6 +68,24 @@ export interface MicroVm {
   readonly guestSocketPath: string;
   /** Resolves when the process has ended, for whatever reason. Never rejects. */
   readonly exited: Promise<VmExit>;
+  /** Facts about the VMM that device state depends on: it is restored only where they are the same. */
+  readonly vmmVersion: string;
+  /**
+   * Stops the processor, writes what the disk's caches hold, and saves the state of all devices. The memory file holds
+   * still until `thaw`. A VM that was frozen stays so when this fails.
+   *
+   * @returns the saved migration stream, without memory; some 70 kB
+   * @throws DormouseError `pause_failed`
+   */
+  freeze(signal?: AbortSignal): Promise<Uint8Array>;
+  /** Lets a stopped VM run on, whatever it was stopped by; one that runs already does. */
+  thaw(): Promise<void>;
+  /**
+   * Puts a new, empty qcow2 layer on top of the disk of a stopped VM: what was the topmost is written no more.
+   *
+   * @param path the layer, whose header names the present topmost one as its backing file
+   */
+  pushLayer(path: string): Promise<void>;
   /** Ends the process at once and waits until it is gone. Idempotent. */
   kill(): Promise<void>;
   /** Lets go of the VM without ending it: closes what this object holds open. Idempotent. */
@@ -63,8 +96,26 @@ export interface MicroVm {
 export interface VmIdentity {
   readonly runDir: string;
   readonly logDir: string;
+  readonly consoleLogPath: string;
   readonly pid: number;
   readonly startTicks: number;
+}
+
+/** A VMM process that has no guest yet. Whoever made it owns it and ends it with `kill`, unless it is restored. */
+export interface StandbyVm {
+  readonly pid: number;
+  readonly startTicks: number;
+  /** Resolves when the process has ended, for whatever reason. Never rejects. */
+  readonly exited: Promise<VmExit>;
+  /**
+   * Gives it a disk and makes it listen for a saved VM. Answers when it listens; the guest runs, by itself, as soon as
+   * a source that connects has sent the devices (packages/qemu-stream).
+   *
+   * @param incomingPath the socket to listen at, below the run directory
+   * @throws DormouseError `restore_failed`
+   */
+  restore(life: VmLife, incomingPath: string): Promise<MicroVm>;
+  kill(): Promise<void>;
 }
 
 /** A virtual machine monitor. */
@@ -75,6 +126,12 @@ export interface VmDriver {
    * @throws DormouseError `boot_failed` with the VMM's own words when it refuses to start
    */
   boot(spec: VmSpec, signal?: AbortSignal): Promise<MicroVm>;
+  /**
+   * Starts a process that waits for a saved VM, with the memory file empty.
+   *
+   * @throws DormouseError `boot_failed`
+   */
+  standBy(spec: StandbySpec, signal?: AbortSignal): Promise<StandbyVm>;
   /** Finds a VM that is still running; undefined when it is not, or when the pid belongs to somebody else by now. */
   attach(identity: VmIdentity): Promise<MicroVm | undefined>;
 }

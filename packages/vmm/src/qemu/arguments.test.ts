@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { VmSpec } from '../micro-vm.js';
-import { kernelCommandLine, qemuArguments, qemuCommand, vmSockets } from './arguments.js';
+import { kernelCommandLine, qemuArguments, qemuCommand, topmostLayer, vmSockets } from './arguments.js';
 
 const SPEC: VmSpec = {
   runDir: '/data/sandboxes/sb1/run',
@@ -12,6 +12,7 @@ const SPEC: VmSpec = {
   kernelPath: '/assets/vmlinux',
   initramfsPath: '/assets/initramfs.cpio',
   diskPath: '/data/sandboxes/sb1/disk.qcow2',
+  consoleLogPath: '/data/sandboxes/sb1/console.log',
   network: { kind: 'user', restricted: true },
 };
 
@@ -43,8 +44,8 @@ const EXPECTED = [
   ...['-device', 'virtio-serial-device,max_ports=2'],
   ...['-device', 'virtserialport,chardev=guest,name=dormouse.guest.0'],
   '-blockdev',
-  'driver=file,node-name=root-file,filename=/data/sandboxes/sb1/disk.qcow2,cache.direct=off,discard=unmap',
-  ...['-blockdev', 'driver=qcow2,node-name=root,file=root-file,discard=unmap'],
+  'driver=qcow2,node-name=layer-0,discard=unmap,file.driver=file,file.filename=/data/sandboxes/sb1/disk.qcow2,file.discard=unmap',
+  ...['-blockdev', 'driver=raw,node-name=root,file=layer-0'],
   ...['-device', 'virtio-blk-device,drive=root'],
   ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-device,rng=rng0'],
   ...['-netdev', 'user,id=net0,ipv6=off,restrict=on'],
@@ -54,6 +55,21 @@ const EXPECTED = [
 describe('the command line of QEMU', () => {
   test('under emulation, without internet, is exactly this', () => {
     expect(qemuArguments(SPEC, 'quiet', FEATURES)).toEqual(EXPECTED);
+  });
+
+  test('that waits for a saved VM differs in the disk, which is hollow, and in what it waits for', () => {
+    const { diskPath: _disk, consoleLogPath: _log, ...machine } = SPEC;
+    const expected = EXPECTED.flatMap((word) => (word === '-S' ? ['-incoming', 'defer'] : [word]));
+    const layer = expected.findIndex((word) => word.startsWith('driver=qcow2'));
+    expected[layer] = 'driver=null-co,node-name=hollow,size=8589934592,read-zeroes=on';
+    expected[layer + 2] = 'driver=raw,node-name=root,file=hollow';
+    const standby = { ...machine, diskBytes: 8 * 1024 ** 3 };
+    expect(qemuArguments(standby, 'quiet', FEATURES)).toEqual(expected);
+  });
+
+  test('the topmost layer is the one with the highest number', () => {
+    expect(topmostLayer(['root', 'layer-0', '#block1', 'layer-10', 'layer-9'])).toBe(10);
+    expect(topmostLayer(['root', 'hollow'])).toBe(-1);
   });
 
   test('under KVM differs in the accelerator and the processor only', () => {
@@ -83,7 +99,7 @@ describe('the command line of QEMU', () => {
     expect(words).toContain('socket,id=guest,path=/a,,b/guest.sock,server=on,wait=off');
     expect(words).toContain('memory-backend-file,id=ram,size=536870912B,mem-path=/c,,share=off,share=on');
     expect(words).toContain(
-      'driver=file,node-name=root-file,filename=/d,,e,,f,cache.direct=off,discard=unmap',
+      'driver=qcow2,node-name=layer-0,discard=unmap,file.driver=file,file.filename=/d,,e,,f,file.discard=unmap',
     );
   });
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Accelerator, NetworkAttachment, VmSpec } from '../micro-vm.js';
+import type { Accelerator, NetworkAttachment, StandbySpec, VmSpec } from '../micro-vm.js';
 import type { QemuFeatures } from './features.js';
 
 /** Name of the virtio-serial port that carries the guest link (guest/PROTOCOL.md). */
@@ -94,16 +94,66 @@ function socketChardev(id: string, path: string): string[] {
   return ['-chardev', `socket,id=${id},path=${optionValue(path)},server=on,wait=off`];
 }
 
+/**
+ * The root disk is a node that never changes, over the topmost layer, which does: a snapshot puts another layer there,
+ * and a process that waits for a saved VM has no layer yet.
+ */
+const ROOT_NODE = 'root';
+/** Stands below the root node as long as there is no layer. */
+export const HOLLOW_NODE = 'hollow';
+/** Layers are numbered in the order they came. */
+export function layerNode(index: number): string {
+  return `layer-${index}`;
+}
+
+/** The number of the topmost layer among the names of all nodes; -1 when there is none. */
+export function topmostLayer(nodes: readonly string[]): number {
+  return Math.max(-1, ...nodes.map((name) => Number(/^layer-(\d+)$/.exec(name)?.[1] ?? -1)));
+}
+
+/** A layer as `blockdev-add` and, flattened, `-blockdev` know it. */
+export function layerOptions(index: number, path: string): Readonly<Record<string, unknown>> {
+  const file = { driver: 'file', filename: path, discard: 'unmap' };
+  return { driver: 'qcow2', 'node-name': layerNode(index), discard: 'unmap', file };
+}
+
+/** The root node over another one, as `blockdev-reopen` and, flattened, `-blockdev` know it. */
+export function rootOptions(below: string): Readonly<Record<string, unknown>> {
+  return { driver: 'raw', 'node-name': ROOT_NODE, file: below };
+}
+
+function diskArguments(spec: VmSpec | StandbySpec): string[] {
+  if ('diskPath' in spec) {
+    const file = `file.driver=file,file.filename=${optionValue(spec.diskPath)},file.discard=unmap`;
+    return [
+      '-blockdev',
+      `driver=qcow2,node-name=${layerNode(0)},discard=unmap,${file}`,
+      '-blockdev',
+      `driver=raw,node-name=${ROOT_NODE},file=${layerNode(0)}`,
+    ];
+  }
+  return [
+    '-blockdev',
+    `driver=null-co,node-name=${HOLLOW_NODE},size=${spec.diskBytes},read-zeroes=on`,
+    '-blockdev',
+    `driver=raw,node-name=${ROOT_NODE},file=${HOLLOW_NODE}`,
+  ];
+}
+
 /** No obsolete calls, no other users, no further processes, no priorities or affinities. */
 const SYSTEM_CALL_FILTER = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
 
 /**
- * The arguments of `qemu-system-x86_64` for a VM that stands still until `cont`.
+ * The arguments of `qemu-system-x86_64` for a VM that stands still until `cont`, or waits for a saved one.
  *
  * virtio-mmio devices only, no firmware devices beyond what the microvm machine needs. The memory backend is
  * named in the machine option because `-M microvm` under TCG wants it so; its id is the RAM block's name.
  */
-export function qemuArguments(spec: VmSpec, commandLine: string, features: QemuFeatures): string[] {
+export function qemuArguments(
+  spec: VmSpec | StandbySpec,
+  commandLine: string,
+  features: QemuFeatures,
+): string[] {
   const sockets = vmSockets(spec.runDir);
   return [
     '-nodefaults',
@@ -111,7 +161,7 @@ export function qemuArguments(spec: VmSpec, commandLine: string, features: QemuF
     '-no-reboot',
     '-display',
     'none',
-    '-S',
+    ...('diskPath' in spec ? ['-S'] : ['-incoming', 'defer']),
     '-name',
     'dormouse',
     ...(features.seccomp ? ['-sandbox', SYSTEM_CALL_FILTER] : []),
@@ -141,12 +191,9 @@ export function qemuArguments(spec: VmSpec, commandLine: string, features: QemuF
     'virtio-serial-device,max_ports=2',
     '-device',
     `virtserialport,chardev=guest,name=${GUEST_PORT_NAME}`,
-    '-blockdev',
-    `driver=file,node-name=root-file,filename=${optionValue(spec.diskPath)},cache.direct=off,discard=unmap`,
-    '-blockdev',
-    'driver=qcow2,node-name=root,file=root-file,discard=unmap',
+    ...diskArguments(spec),
     '-device',
-    'virtio-blk-device,drive=root',
+    `virtio-blk-device,drive=${ROOT_NODE}`,
     '-object',
     'rng-random,id=rng0,filename=/dev/urandom',
     '-device',
@@ -160,7 +207,7 @@ export function qemuArguments(spec: VmSpec, commandLine: string, features: QemuF
  * because a lazy restore needs userfaultfd, which kernels reserve for the privileged (vm.unprivileged_userfaultfd=0).
  */
 export function qemuCommand(
-  spec: VmSpec,
+  spec: VmSpec | StandbySpec,
   commandLine: string,
   features: QemuFeatures,
 ): readonly [string, ...string[]] {

@@ -3,12 +3,21 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
-import type { MicroVm, VmDriver, VmIdentity, VmSpec } from '../micro-vm.js';
+import type {
+  MachineSpec,
+  MicroVm,
+  StandbySpec,
+  StandbyVm,
+  VmDriver,
+  VmIdentity,
+  VmSpec,
+} from '../micro-vm.js';
 import { isSameProcess, processStartTicks } from '../process-identity.js';
 import { kernelCommandLine, qemuCommand, vmSockets } from './arguments.js';
 import { type QemuFeatures, qemuFeatures } from './features.js';
 import { hostTscKhz } from './host-tsc.js';
-import { connectConsole, QemuVm, VMM_LOG, vmmLogTail } from './qemu-vm.js';
+import { QemuStandby } from './qemu-standby.js';
+import { adopt, type QemuControl, VMM_LOG, vmmLogTail } from './qemu-vm.js';
 import { QmpClient } from './qmp.js';
 
 /** QEMU itself answers within a tenth of a second; the bound is for a machine that swaps or is overcommitted. */
@@ -25,6 +34,48 @@ export class QemuDriver implements VmDriver {
   #features: Promise<QemuFeatures> | undefined;
 
   async boot(spec: VmSpec, signal?: AbortSignal): Promise<MicroVm> {
+    return await this.#start(spec, signal, async (control) => {
+      const vm = await adopt(control, spec);
+      await control.qmp.execute('cont');
+      return vm;
+    });
+  }
+
+  async standBy(spec: StandbySpec, signal?: AbortSignal): Promise<StandbyVm> {
+    return await this.#start(spec, signal, async (control) => {
+      await control.qmp.execute('migrate-set-capabilities', {
+        capabilities: [{ capability: 'postcopy-ram', state: true }],
+      });
+      return new QemuStandby(control);
+    });
+  }
+
+  async attach(identity: VmIdentity): Promise<MicroVm | undefined> {
+    if (!(await isSameProcess(identity.pid, identity.startTicks))) return undefined;
+    const qmp = await QmpClient.connect(vmSockets(identity.runDir).qmp, ATTACH_TIMEOUT_MS);
+    try {
+      return await adopt({ ...identity, qmp }, identity);
+    } catch (error) {
+      qmp.close();
+      throw error;
+    }
+  }
+
+  async #commandLine(spec: MachineSpec): Promise<string> {
+    this.#tscKhz ??= hostTscKhz();
+    const tscKhz = await this.#tscKhz;
+    return kernelCommandLine({
+      accelerator: spec.accelerator,
+      ...(tscKhz === undefined ? {} : { hostTscKhz: tscKhz }),
+    });
+  }
+
+  /** Starts a process and hands over its control connection; no process is left when that fails. */
+  async #start<T>(
+    spec: VmSpec | StandbySpec,
+    signal: AbortSignal | undefined,
+    take: (control: QemuControl) => Promise<T>,
+  ): Promise<T> {
     signal?.throwIfAborted();
     const commandLine = await this.#commandLine(spec);
     this.#features ??= qemuFeatures();
@@ -36,14 +87,13 @@ export class QemuDriver implements VmDriver {
     });
     failed.catch(() => {});
     const abandoned = new AbortController();
+    const stop = AbortSignal.any([abandoned.signal, ...(signal ? [signal] : [])]);
     try {
       return await Promise.race([
-        this.#control(spec, child, AbortSignal.any([abandoned.signal, ...(signal ? [signal] : [])])).catch(
-          async (error: unknown) => {
-            if (signal?.aborted !== true) await Promise.race([failed, delay(EXIT_GRACE_MS)]);
-            throw error;
-          },
-        ),
+        control(spec, child, stop, take).catch(async (error: unknown) => {
+          if (signal?.aborted !== true) await Promise.race([failed, delay(EXIT_GRACE_MS)]);
+          throw error;
+        }),
         failed,
       ]);
     } catch (error) {
@@ -53,50 +103,24 @@ export class QemuDriver implements VmDriver {
       throw error;
     }
   }
+}
 
-  async attach(identity: VmIdentity): Promise<MicroVm | undefined> {
-    if (!(await isSameProcess(identity.pid, identity.startTicks))) return undefined;
-    const qmp = await QmpClient.connect(vmSockets(identity.runDir).qmp, ATTACH_TIMEOUT_MS);
-    try {
-      const console = await connectConsole(identity.runDir);
-      return new QemuVm({ ...identity, qmp, console });
-    } catch (error) {
-      qmp.close();
-      throw error;
-    }
-  }
-
-  async #commandLine(spec: VmSpec): Promise<string> {
-    this.#tscKhz ??= hostTscKhz();
-    const tscKhz = await this.#tscKhz;
-    return kernelCommandLine({
-      accelerator: spec.accelerator,
-      ...(tscKhz === undefined ? {} : { hostTscKhz: tscKhz }),
-    });
-  }
-
-  /** Connects to a QEMU that stands still, and lets it run once nothing it says can be missed any more. */
-  async #control(spec: VmSpec, child: DetachedProcess, signal: AbortSignal): Promise<MicroVm> {
-    const qmp = await QmpClient.connect(vmSockets(spec.runDir).qmp, CONTROL_TIMEOUT_MS, signal);
-    try {
-      const startTicks = await processStartTicks(child.pid);
-      if (startTicks === undefined) throw new DormouseError('boot_failed', 'QEMU ended before it ran');
-      const console = await connectConsole(spec.runDir);
-      const vm = new QemuVm({
-        pid: child.pid,
-        startTicks,
-        runDir: spec.runDir,
-        logDir: spec.logDir,
-        qmp,
-        console,
-        childExit: child.exit,
-      });
-      await qmp.execute('cont');
-      return vm;
-    } catch (error) {
-      qmp.close();
-      throw error;
-    }
+/** Connects to a QEMU that stands still or waits. */
+async function control<T>(
+  spec: MachineSpec,
+  child: DetachedProcess,
+  signal: AbortSignal,
+  take: (control: QemuControl) => Promise<T>,
+): Promise<T> {
+  const qmp = await QmpClient.connect(vmSockets(spec.runDir).qmp, CONTROL_TIMEOUT_MS, signal);
+  try {
+    const startTicks = await processStartTicks(child.pid);
+    if (startTicks === undefined) throw new DormouseError('boot_failed', 'QEMU ended before it ran');
+    const { runDir, logDir } = spec;
+    return await take({ pid: child.pid, startTicks, runDir, logDir, qmp, childExit: child.exit });
+  } catch (error) {
+    qmp.close();
+    throw error;
   }
 }
 

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { readConsoleLog } from '../console-log.js';
 import type { MicroVm, VmIdentity, VmSpec } from '../micro-vm.js';
@@ -10,14 +13,21 @@ import { testMachine } from '../testing/test-machine.js';
 import { vmAssets } from '../testing/vm-assets.js';
 import { QemuDriver } from './driver.js';
 import { probeKvm } from './probe-kvm.js';
-import { CONSOLE_LOG } from './qemu-vm.js';
+
+const run = promisify(execFile);
+
+async function fileHash(path: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+}
 
 const isRoot = process.geteuid?.() === 0;
 /** Not one of those that a host agent hands out. */
 const VM_USER = { uid: 1_906_999_999, gid: 1_906_999_999, groups: [] } as const;
 
-function identityOf(vm: MicroVm, { runDir, logDir }: VmSpec): VmIdentity {
-  return { runDir, logDir, pid: vm.pid, startTicks: vm.startTicks };
+function identityOf(vm: MicroVm, { runDir, logDir, consoleLogPath }: VmSpec): VmIdentity {
+  return { runDir, logDir, consoleLogPath, pid: vm.pid, startTicks: vm.startTicks };
 }
 
 /** A field of /proc/PID/status. */
@@ -25,6 +35,58 @@ async function statusField(pid: number, name: string): Promise<string | undefine
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, 'm').exec(status)?.[1];
 }
+
+describe('a frozen VM', () => {
+  test('holds still, saves its devices, takes a layer and runs on', async () => {
+    await using machine = await testMachine();
+    const { spec } = machine;
+    const vm = await new QemuDriver().boot(spec);
+    await greetGuest(vm.guestSocketPath, false);
+    const device = Buffer.from(await vm.freeze());
+    expect([device.toString('latin1', 0, 4), device.readUInt32BE(4)]).toEqual(['QEVM', 3]);
+    expect(device.length).toBeLessThan(200_000);
+    const before = await fileHash(spec.memoryPath);
+    const layer = join(spec.logDir, 'layer.qcow2');
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', spec.diskPath, layer]);
+    await vm.pushLayer(layer);
+    expect(await fileHash(spec.memoryPath)).toBe(before);
+    await vm.thaw();
+    await greetGuest(vm.guestSocketPath, true);
+    await vm.thaw();
+    expect(Buffer.from(await vm.freeze()).length).toBe(device.length);
+    await vm.kill();
+    const { stdout } = await run('qemu-img', ['check', '--output=json', layer]);
+    expect(JSON.parse(stdout)['check-errors']).toBe(0);
+  });
+
+  test('hazard 5: a freeze that fails leaves a VM that can run on', async () => {
+    await using machine = await testMachine();
+    const vm = await new QemuDriver().boot(machine.spec);
+    await greetGuest(vm.guestSocketPath, false);
+    await expect(vm.freeze(AbortSignal.abort())).rejects.toMatchObject({ code: 'pause_failed' });
+    await vm.thaw();
+    await greetGuest(vm.guestSocketPath, true);
+    await vm.kill();
+    await expect(vm.freeze()).rejects.toMatchObject({ code: 'pause_failed' });
+  });
+});
+
+test('a process that stands by waits, listens when it has a disk, and is gone when killed', async () => {
+  await using machine = await testMachine();
+  const { diskPath, consoleLogPath, ...spec } = machine.spec;
+  const standby = await new QemuDriver().standBy({ ...spec, diskBytes: 8 * 1024 ** 3 });
+  expect(await machine.processes()).toEqual([standby.pid]);
+  const life = { diskPath: join(spec.logDir, 'nothing'), consoleLogPath };
+  const incoming = join(spec.runDir, 'incoming.sock');
+  await expect(standby.restore(life, incoming)).rejects.toMatchObject({ code: 'restore_failed' });
+  const vm = await standby.restore({ ...life, diskPath }, incoming);
+  expect(vm.pid).toBe(standby.pid);
+  expect((await stat(incoming)).isSocket()).toBe(true);
+  await standby.kill();
+  await standby.kill();
+  expect(await standby.exited).toEqual({ signal: 'SIGKILL', log: '' });
+  expect(await machine.processes()).toEqual([]);
+});
 
 describe('a VM', () => {
   test('boots to a guest that answers, and is gone when killed', async () => {
@@ -69,7 +131,7 @@ describe('a VM', () => {
     await writeFile(initramfsPath, '');
     const vm = await new QemuDriver().boot({ ...spec, initramfsPath });
     expect(await vm.exited).toEqual({ exitCode: 0, log: '' });
-    const console = join(spec.logDir, CONSOLE_LOG);
+    const console = spec.consoleLogPath;
     await expect
       .poll(async () => (await readConsoleLog(console, 65_536)).toString(), { timeout: 10_000 })
       .toContain('Kernel panic - not syncing: VFS: Unable to mount root fs');

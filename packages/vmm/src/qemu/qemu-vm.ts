@@ -3,9 +3,10 @@ import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { DormouseError } from '@dormouse/errors';
 import { keepConsoleLog } from '../console-log.js';
-import type { MicroVm, VmExit } from '../micro-vm.js';
+import type { MicroVm, VmExit, VmLife } from '../micro-vm.js';
 import { isSameProcess, waitForDeath } from '../process-identity.js';
-import { vmSockets } from './arguments.js';
+import { layerNode, layerOptions, topmostLayer, vmSockets } from './arguments.js';
+import { endMigration, saveDevices } from './freeze.js';
 import type { QmpClient } from './qmp.js';
 
 const KILL_TIMEOUT_MS = 10_000;
@@ -15,19 +16,21 @@ const VMM_LOG_TAIL_BYTES = 4_096;
 
 /** Name of the file in the log directory that holds what QEMU writes about itself. */
 export const VMM_LOG = 'qemu.log';
-/** Name of the file in the log directory that holds what the guest prints on its console. */
-export const CONSOLE_LOG = 'console.log';
 
 /** What is known of a QEMU process when its control connection stands. */
-export interface QemuVmParts {
+export interface QemuControl {
   readonly pid: number;
   readonly startTicks: number;
   readonly runDir: string;
   readonly logDir: string;
   readonly qmp: QmpClient;
-  readonly console: Socket;
   /** Exit code and signal, known only to the process that started QEMU. */
-  readonly childExit?: Promise<{ readonly exitCode?: number; readonly signal?: string }>;
+  readonly childExit?: Promise<{ readonly exitCode?: number; readonly signal?: string }> | undefined;
+}
+
+/** Makes a VM of a QEMU process: from then on what its guest prints is kept. */
+export async function adopt(control: QemuControl, life: Pick<VmLife, 'consoleLogPath'>): Promise<QemuVm> {
+  return new QemuVm(control, await connectConsole(control.runDir), life.consoleLogPath);
 }
 
 /** A QEMU process with its control connection. */
@@ -37,29 +40,48 @@ export class QemuVm implements MicroVm {
   readonly guestSocketPath: string;
   readonly exited: Promise<VmExit>;
   readonly qmp: QmpClient;
+  readonly #runDir: string;
   readonly #console: Socket;
   #detached = false;
 
-  constructor(parts: QemuVmParts) {
+  constructor(parts: QemuControl, console: Socket, consoleLogPath: string) {
     this.pid = parts.pid;
     this.startTicks = parts.startTicks;
     this.qmp = parts.qmp;
-    this.#console = parts.console;
+    this.#console = console;
+    this.#runDir = parts.runDir;
     this.guestSocketPath = vmSockets(parts.runDir).guest;
-    void keepConsoleLog(parts.console, join(parts.logDir, CONSOLE_LOG));
+    void keepConsoleLog(console, consoleLogPath);
     this.exited = this.#watch(parts);
   }
 
-  async kill(): Promise<void> {
-    if (await isSameProcess(this.pid, this.startTicks)) {
-      process.kill(this.pid, 'SIGKILL');
-      if (!(await waitForDeath(this.pid, this.startTicks, KILL_TIMEOUT_MS))) {
-        throw new DormouseError(
-          'internal',
-          `VM process ${this.pid} survived SIGKILL for ${KILL_TIMEOUT_MS} ms`,
-        );
-      }
+  get vmmVersion(): string {
+    return this.qmp.version;
+  }
+
+  freeze(signal?: AbortSignal): Promise<Uint8Array> {
+    return saveDevices(this.qmp, join(this.#runDir, 'freeze.sock'), signal);
+  }
+
+  async thaw(): Promise<void> {
+    await endMigration(this.qmp);
+    await this.qmp.execute('cont');
+  }
+
+  async pushLayer(path: string): Promise<void> {
+    const nodes = await this.qmp.execute('query-named-block-nodes', { flat: true });
+    const top = topmostLayer(nodes.map((node) => node['node-name']));
+    await this.qmp.execute('blockdev-add', { ...layerOptions(top + 1, path), backing: null });
+    try {
+      await this.qmp.execute('blockdev-snapshot', { node: layerNode(top), overlay: layerNode(top + 1) });
+    } catch (error) {
+      await this.qmp.execute('blockdev-del', { 'node-name': layerNode(top + 1) });
+      throw error;
     }
+  }
+
+  async kill(): Promise<void> {
+    await endProcess(this.pid, this.startTicks);
     this.qmp.close();
     this.#console.destroy();
   }
@@ -70,14 +92,31 @@ export class QemuVm implements MicroVm {
     this.#console.destroy();
   }
 
-  /** The control connection ends when the process does, and it ends for re-attached processes too. */
-  async #watch(parts: QemuVmParts): Promise<VmExit> {
+  async #watch(parts: QemuControl): Promise<VmExit> {
     await parts.qmp.closed;
     if (this.#detached) return await new Promise(() => {});
-    if (!(await waitForDeath(this.pid, this.startTicks, EXIT_GRACE_MS))) await this.kill();
-    const exit = await parts.childExit;
-    return { ...exit, log: await vmmLogTail(parts.logDir) };
+    return await processEnd(parts);
   }
+}
+
+/**
+ * Ends a QEMU process at once and waits until it is gone.
+ *
+ * @throws DormouseError `internal` when it survives
+ */
+export async function endProcess(pid: number, startTicks: number): Promise<void> {
+  if (!(await isSameProcess(pid, startTicks))) return;
+  process.kill(pid, 'SIGKILL');
+  if (await waitForDeath(pid, startTicks, KILL_TIMEOUT_MS)) return;
+  throw new DormouseError('internal', `VM process ${pid} survived SIGKILL for ${KILL_TIMEOUT_MS} ms`);
+}
+
+/** The control connection has ended, which it does when the process does, for re-attached processes too. */
+export async function processEnd(control: QemuControl): Promise<VmExit> {
+  const { pid, startTicks } = control;
+  if (!(await waitForDeath(pid, startTicks, EXIT_GRACE_MS))) await endProcess(pid, startTicks);
+  const exit = await control.childExit;
+  return { ...exit, log: await vmmLogTail(control.logDir) };
 }
 
 /** The last lines QEMU wrote about itself. */
@@ -87,7 +126,7 @@ export async function vmmLogTail(logDir: string): Promise<string> {
 }
 
 /** Connects to the console socket, which exists from before the control connection answers. */
-export function connectConsole(runDir: string): Promise<Socket> {
+function connectConsole(runDir: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(vmSockets(runDir).console);
     socket.once('error', reject);

@@ -25,6 +25,29 @@ export interface QmpCommands {
   cont: { arguments: undefined; result: unknown };
   stop: { arguments: undefined; result: unknown };
   quit: { arguments: undefined; result: unknown };
+  'migrate-set-capabilities': {
+    arguments: { readonly capabilities: readonly { readonly capability: string; readonly state: boolean }[] };
+    result: unknown;
+  };
+  'migrate-set-parameters': { arguments: { readonly 'max-bandwidth': number }; result: unknown };
+  migrate: { arguments: { readonly uri: string }; result: unknown };
+  'migrate-incoming': { arguments: { readonly uri: string }; result: unknown };
+  migrate_cancel: { arguments: undefined; result: unknown };
+  'query-migrate': {
+    arguments: undefined;
+    result: { readonly status?: string; readonly 'error-desc'?: string };
+  };
+  'blockdev-add': { arguments: Readonly<Record<string, unknown>>; result: unknown };
+  'blockdev-del': { arguments: { readonly 'node-name': string }; result: unknown };
+  'blockdev-reopen': {
+    arguments: { readonly options: readonly Readonly<Record<string, unknown>>[] };
+    result: unknown;
+  };
+  'blockdev-snapshot': { arguments: { readonly node: string; readonly overlay: string }; result: unknown };
+  'query-named-block-nodes': {
+    arguments: { readonly flat: true };
+    result: readonly { readonly 'node-name': string }[];
+  };
   'query-status': { arguments: undefined; result: { readonly status: string; readonly running: boolean } };
 }
 

@@ -43,6 +43,7 @@ export async function testMachine(user?: VmUser): Promise<TestMachine> {
       kernelPath: assets.vmlinuxPath,
       initramfsPath: assets.initramfsPath,
       diskPath,
+      consoleLogPath: join(dir, 'console.log'),
       network: { kind: 'user', restricted: true },
       ...(user === undefined ? {} : { user }),
     },
