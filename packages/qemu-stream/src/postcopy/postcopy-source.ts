@@ -52,6 +52,7 @@ export class PostcopySource {
   readonly #blocks: ServedBlocks;
   readonly #clusterPages: number;
   readonly #windowSlices: number;
+  readonly #quietMs: number;
   readonly #answers: BatchPool;
   readonly #slices: BatchPool;
   readonly #returnPath = new ReturnPath();
@@ -71,13 +72,18 @@ export class PostcopySource {
   #cursor = 0;
   #slicesSent = 0;
   #slicesRead = 0;
-  #delay: NodeJS.Timeout | undefined;
+  #quietFromMs = 0;
+  #pushAtLatestMs = 0;
+  #quietTimer: NodeJS.Timeout | undefined;
   #watchdog: NodeJS.Timeout | undefined;
-  #resolve: (statistics: RestoreStatistics) => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  readonly #onData = (chunk: Uint8Array): void => this.#guard(() => this.#receive(chunk));
+  readonly #onClose = (): void => this.#fail(restoreFailed('the VM closed the connection'));
+  readonly #ending = deferred<RestoreStatistics>();
 
   /**
-   * @param connection to QEMU's incoming socket; the source ends it, however the restore goes
+   * @param connection to QEMU's incoming socket. It stays the caller's to close: after an error only once the VM is
+   *   dead. A QEMU that loses its source while it loads devices stops catching faults before it exits, and a guest that
+   *   runs in that moment sees zeros; as long as the connection is open it stands still instead
    * @throws DormouseError `snapshot_unsupported` or `snapshot_corrupt` when state and memory do not belong together
    */
   constructor(connection: Duplex, saved: SavedStream, pages: PageSource, options: RestoreOptions = {}) {
@@ -88,6 +94,7 @@ export class PostcopySource {
     this.#blocks = servedBlocks(saved, pages, options.lazyBlock ?? DEFAULTS.lazyBlock);
     this.#clusterPages = options.clusterPages ?? DEFAULTS.clusterPages;
     this.#windowSlices = options.background?.windowSlices ?? DEFAULTS.windowSlices;
+    this.#quietMs = options.background?.quietMs ?? DEFAULTS.quietMs;
     this.#answers = new BatchPool(ANSWERS_ON_THEIR_WAY, saved.ram.id, ANSWER_PAGES);
     const slicePages = options.background?.slicePages ?? DEFAULTS.slicePages;
     this.#slices = new BatchPool(this.#windowSlices, saved.ram.id, slicePages);
@@ -105,33 +112,29 @@ export class PostcopySource {
     this.#beganMs = performance.now();
     const { signal } = this.#options;
     const onAbort = (): void => this.#fail(abortError(signal?.reason));
+    this.#listen();
     try {
-      return await new Promise<RestoreStatistics>((resolve, reject) => {
-        this.#resolve = resolve;
-        this.#reject = reject;
-        this.#listen();
-        signal?.addEventListener('abort', onAbort, { once: true });
-        if (signal?.aborted === true) onAbort();
-        else this.#sendAhead().catch((error: unknown) => this.#fail(error));
-      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+      if (signal?.aborted === true) onAbort();
+      else this.#sendAhead().catch((error: unknown) => this.#fail(error));
+      return await this.#ending.promise;
     } finally {
       signal?.removeEventListener('abort', onAbort);
       clearTimeout(this.#watchdog);
-      clearTimeout(this.#delay);
-      this.#connection.destroy();
+      clearTimeout(this.#quietTimer);
+      this.#connection.off('data', this.#onData).off('end', this.#onClose).off('close', this.#onClose);
     }
   }
 
   #listen(): void {
-    const connection = this.#connection;
-    connection.on('data', (chunk: Uint8Array) => this.#guard(() => this.#receive(chunk)));
-    connection.on('error', (error) => this.#fail(restoreFailed('the connection to the VM broke', error)));
-    const onClose = (): void => this.#fail(restoreFailed('the VM closed the connection'));
-    connection.on('end', onClose);
-    connection.on('close', onClose);
+    // The listener for errors stays: one that comes later is followed by `close`, which is the caller's business.
+    this.#connection.on('error', (error) =>
+      this.#fail(restoreFailed('the connection to the VM broke', error)),
+    );
+    this.#connection.on('data', this.#onData).on('end', this.#onClose).on('close', this.#onClose);
     const stallMs = this.#options.stallMs ?? DEFAULTS.stallMs;
     this.#watchdog = setTimeout(() => {
-      if (this.#delay === undefined) this.#fail(restoreFailed(`nothing moved for ${stallMs} ms`));
+      if (this.#quietTimer === undefined) this.#fail(restoreFailed(`nothing moved for ${stallMs} ms`));
       else this.#progress();
     }, stallMs);
   }
@@ -202,6 +205,7 @@ export class PostcopySource {
       throw restoreFailed(`the VM asked for ${lengthBytes} bytes at ${offsetBytes} of block ${range.block}`);
     }
     this.#requests++;
+    this.#disturb(arrivedMs);
     for (let page = first; page < end; page++) {
       if (!block.requested.add(page)) continue;
       if (block === this.#blocks.lazy) {
@@ -217,7 +221,10 @@ export class PostcopySource {
       this.#untilRunningMs = this.#elapsedMs();
       this.#progress();
       this.#options.onRunning?.();
-      this.#beginPushing();
+      const nowMs = performance.now();
+      this.#quietFromMs = nowMs + this.#quietMs;
+      this.#pushAtLatestMs = nowMs + (this.#options.background?.atLatestMs ?? DEFAULTS.atLatestMs);
+      this.#pushWhenQuiet();
     } else if (value === this.#slicesRead + 1 && value <= this.#slicesSent) {
       this.#slicesRead = value;
       this.#progress();
@@ -230,7 +237,7 @@ export class PostcopySource {
     if (status !== 0) throw restoreFailed(`the VM could not take the memory (status ${status})`);
     if (this.#state !== 'ending') throw restoreFailed('the VM ended the restore before it was complete');
     this.#state = 'ended';
-    this.#resolve(this.#statistics());
+    this.#ending.resolve(this.#statistics());
   }
 
   /** Sends what was asked for, as far as the socket takes it. */
@@ -279,17 +286,27 @@ export class PostcopySource {
     }
   }
 
-  #beginPushing(): void {
-    const { startAfterMs = DEFAULTS.startAfterMs } = this.#options.background ?? {};
-    if (startAfterMs === 0) {
+  /** Sends the rest once no request has come for a while, or when that has lasted too long. */
+  #pushWhenQuiet(): void {
+    const nowMs = performance.now();
+    const waitMs = Math.min(this.#quietFromMs, this.#pushAtLatestMs) - nowMs;
+    if (waitMs <= 0) {
       this.#pushing = true;
+      this.#push();
       return;
     }
-    this.#delay = setTimeout(() => {
-      this.#delay = undefined;
-      this.#pushing = true;
-      this.#guard(() => this.#push());
-    }, startAfterMs);
+    this.#quietTimer = setTimeout(() => {
+      this.#quietTimer = undefined;
+      this.#guard(() => this.#pushWhenQuiet());
+    }, Math.ceil(waitMs));
+  }
+
+  /** The guest misses something: it shall have the processor and the connection for itself. */
+  #disturb(arrivedMs: number): void {
+    this.#quietFromMs = arrivedMs + this.#quietMs;
+    if (!this.#pushing || arrivedMs >= this.#pushAtLatestMs) return;
+    this.#pushing = false;
+    this.#pushWhenQuiet();
   }
 
   /** Sends more of the rest, as far as QEMU has read what it was sent; after the last of it, the end. */
@@ -359,7 +376,7 @@ export class PostcopySource {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     this.#slices.close(error);
-    this.#reject(error);
+    this.#ending.reject(error);
   }
 
   #progress(): void {
@@ -392,4 +409,18 @@ function abortError(reason: unknown): DormouseError {
   return timedOut
     ? new DormouseError('timeout', 'the lazy restore took too long', { cause: reason })
     : new DormouseError('cancelled', 'the lazy restore was cancelled', { cause: reason });
+}
+
+function deferred<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (reason: unknown) => void;
+} {
+  let resolve: (value: T) => void = () => {};
+  let reject: (reason: unknown) => void = () => {};
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
 }

@@ -1,7 +1,12 @@
 /** How the rest of the memory is sent while the guest runs. */
 export interface BackgroundOptions {
-  /** Milliseconds after the guest has begun to run; 0 by default. */
-  readonly startAfterMs?: number;
+  /**
+   * Milliseconds without a page request before anything is sent unasked: while the guest misses pages it needs the
+   * processors and QEMU's attention for those.
+   */
+  readonly quietMs?: number;
+  /** Milliseconds after the guest has begun to run when the rest is sent even if it is not quiet. */
+  readonly atLatestMs?: number;
   /** Pages in one section. */
   readonly slicePages?: number;
   /** Sections on their way that QEMU has not read yet. With the slice, it bounds how long a request waits. */
@@ -14,7 +19,11 @@ export interface RestoreOptions {
   readonly lazyBlock?: string;
   /** Pages to send before the guest runs. What is no page of the block is left out. */
   readonly workingSet?: Iterable<number>;
-  /** Answers a request with the populated pages of the same aligned group of so many, too. 1 sends the page alone. */
+  /**
+   * Answers a request with the populated pages of the same aligned group of so many, too (16 at most have an effect).
+   * 1, the default, sends the page alone: groups of 4 spare a first restore a third of its requests, but what came as a
+   * neighbour is never asked for, so it is missing in the recorded working set and every later restore asks for it.
+   */
   readonly clusterPages?: number;
   readonly background?: BackgroundOptions;
   /** Milliseconds without any progress after which the restore fails; 30,000 by default. */
@@ -30,7 +39,8 @@ export interface RestoreOptions {
 export const DEFAULTS = {
   lazyBlock: 'ram',
   clusterPages: 1,
-  startAfterMs: 0,
+  quietMs: 10,
+  atLatestMs: 500,
   slicePages: 16,
   windowSlices: 4,
   stallMs: 30_000,
