@@ -2,12 +2,16 @@ import { expect, test } from 'vitest';
 import type { z } from 'zod';
 import {
   CreateSandboxRequest,
+  CreateSnapshotRequest,
   ExecClientMessage,
   ExecRequest,
+  ForkSandboxRequest,
   GuestPath,
   ListSandboxesQuery,
   Name,
   PageQuery,
+  PauseSandboxRequest,
+  ResumeSandboxRequest,
   SandboxId,
 } from './index.js';
 
@@ -98,4 +102,29 @@ test('metadata filters pass through the list query', () => {
     'metadata.purpose': 'ci',
     state: 'running',
   });
+});
+
+test('pausing keeps memory, resuming uses it, and a fork is one child unless something else is said', () => {
+  expect(PauseSandboxRequest.parse({})).toEqual({ memory: true });
+  expect(ResumeSandboxRequest.parse({})).toEqual({ reboot: false });
+  expect(ForkSandboxRequest.parse({})).toEqual({ count: 1 });
+  for (const count of [0, 101, 1.5]) {
+    expect(refusal(ForkSandboxRequest, { count })).toEqual(['count: must be a whole number from 1 to 100']);
+  }
+  expect(refusal(ResumeSandboxRequest, { timeout_sec: -1 })).toEqual([
+    'timeout_sec: must be a whole number from 0 to 31536000',
+  ]);
+  expect(refusal(PauseSandboxRequest, { disk: true })).toEqual([': Unrecognized key: "disk"']);
+});
+
+test('hazard 14: the name of a snapshot is a name, and no id', () => {
+  const sandbox_id = 'sb4f9k2m7q1x8c3v6b0n5z';
+  expect(CreateSnapshotRequest.parse({ sandbox_id })).toEqual({ sandbox_id, memory: true, pause: false });
+  for (const name of ['../etc', '', '.x', 'a/b', 'x'.repeat(65)]) {
+    expect(refusal(CreateSnapshotRequest, { sandbox_id, name })).toHaveLength(1);
+  }
+  expect(refusal(CreateSnapshotRequest, { sandbox_id, name: 'sn4f9k2m7q1x8c3v6b0n5z' })).toEqual([
+    'name: must not look like the id of a snapshot',
+  ]);
+  expect(refusal(CreateSnapshotRequest, { sandbox_id, name: 'snapshot' })).toEqual([]);
 });

@@ -9,4 +9,6 @@ export * from './paging.js';
 export * from './primitives.js';
 export * from './processes.js';
 export * from './sandbox.js';
+export * from './sleep.js';
+export * from './snapshots.js';
 export * from './templates.js';

@@ -6,6 +6,9 @@ export const NAME_PATTERN: RegExp = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$/;
 /** Sandbox ids: a DNS label, so that `<port>-<id>.<domain>` works. */
 export const SANDBOX_ID_PATTERN: RegExp = /^sb[a-z0-9]{20}$/;
 
+/** Snapshot ids. */
+export const SNAPSHOT_ID_PATTERN: RegExp = /^sn[a-z0-9]{20}$/;
+
 /** An environment variable's name as POSIX shells accept it. */
 const ENV_NAME_PATTERN = /^[a-zA-Z_][a-zA-Z0-9_]{0,255}$/;
 

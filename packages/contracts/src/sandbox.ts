@@ -31,7 +31,11 @@ export const OnTimeout = z
 /** POST /v1/sandboxes. Everything has a default: `{}` makes a sandbox of template `base`. */
 export const CreateSandboxRequest = z
   .strictObject({
-    template: Name.default('base'),
+    template: Name.default('base').meta({
+      description:
+        'Name of a template, or name or id of a snapshot. A snapshot fixes `vcpus` and `memory_mb`: leave them out, or say the same',
+      example: 'base',
+    }),
     vcpus: integer(1, MAX_VCPUS)
       .optional()
       .meta({ description: "Virtual CPUs; the template's default when left out", example: 2 }),
@@ -62,7 +66,7 @@ export const Sandbox = z
     parent_snapshot: z
       .string()
       .nullable()
-      .meta({ description: 'Snapshot it was spawned from', example: null }),
+      .meta({ description: 'Id of the snapshot it was spawned from', example: null }),
     vcpus: z.int().meta({ example: 2 }),
     memory_mb: z.int().meta({ example: 512 }),
     disk_mb: z.int().meta({ description: 'Size of the root file system in MiB', example: 4096 }),
@@ -74,8 +78,12 @@ export const Sandbox = z
     started_at: Timestamp.nullable(),
     last_active_at: Timestamp.nullable(),
     expires_at: Timestamp.nullable(),
-    paused_at: Timestamp.nullable(),
-    resumed_by: z.enum(['memory', 'reboot']).nullable().meta({ example: null }),
+    paused_at: Timestamp.nullable().meta({ description: 'Since when it is paused; null when it is not' }),
+    resumed_by: z.enum(['memory', 'reboot']).nullable().meta({
+      description:
+        'How it came back from its last pause: where it was (`memory`), or by a boot from its disk (`reboot`; `reason` says why when nobody asked for that)',
+      example: null,
+    }),
     host_id: z.string().nullable().meta({ example: 'host-1' }),
   })
   .meta({ id: 'Sandbox' });

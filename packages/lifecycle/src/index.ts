@@ -1,4 +1,4 @@
-export { FIRST_GENERATION, type LifecyclePosition, move } from './generation.js';
+export { assertFollow, canFollow, FIRST_GENERATION, type LifecyclePosition, move } from './generation.js';
 export {
   assertMove,
   canMove,

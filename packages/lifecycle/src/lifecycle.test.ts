@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  assertFollow,
   assertMove,
+  canFollow,
   canMove,
   FIRST_GENERATION,
   isFinal,
@@ -111,6 +113,37 @@ test('any walk keeps to legal moves, never lowers the generation and raises it e
       expect(seen.filter(isFinal).length).toBeLessThanOrEqual(1);
       expect(seen.indexOf('pending')).toBe(0);
       expect(seen.lastIndexOf('pending')).toBe(0);
+    }),
+  );
+});
+
+test('a host is followed along moves that nobody recorded, never back', () => {
+  const at = (state: SandboxState, generation = 1): LifecyclePosition => ({ state, generation });
+  expect(canFollow(at('running'), at('paused'))).toBe(true);
+  expect(canFollow(at('running'), at('running', 2))).toBe(true);
+  expect(canFollow(at('running'), at('resuming', 7))).toBe(true);
+  expect(canFollow(at('paused'), at('running', 2))).toBe(true);
+  expect(canFollow(at('snapshotting'), at('paused'))).toBe(true);
+  expect(canFollow(at('pending'), at('paused'))).toBe(true);
+  // The number of a resume that failed is taken by the next one.
+  expect(canFollow(at('paused', 2), at('running', 2))).toBe(true);
+  expect(canFollow(at('paused', 2), at('running', 1))).toBe(false);
+  expect(canFollow(at('running', 2), at('running', 1))).toBe(false);
+  expect(canFollow(at('stopped'), at('running', 2))).toBe(false);
+  expect(canFollow(at('stopping'), at('running', 2))).toBe(false);
+  expect(canFollow(at('running'), at('pending', 2))).toBe(false);
+  expect(() => assertFollow(at('running', 2), at('running'))).toThrow(
+    'a sandbox that is running in generation 2 cannot have become running in generation 1',
+  );
+});
+
+test('every walk of legal moves can be followed in one step', () => {
+  fc.assert(
+    fc.property(state, fc.array(state, { maxLength: 40 }), (start, wishes) => {
+      const from: LifecyclePosition = { state: start, generation: 3 };
+      let at = from;
+      for (const wish of wishes) if (canMove(at.state, wish)) at = move(at, wish);
+      expect(canFollow(from, at)).toBe(true);
     }),
   );
 });

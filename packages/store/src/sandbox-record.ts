@@ -19,6 +19,8 @@ export interface NewSandbox {
   readonly envs: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
   readonly hostId: string;
+  /** Id of the snapshot it begins with; none: a template. */
+  readonly parentSnapshot?: string | null;
 }
 
 /** What may change together with a state. */
@@ -26,6 +28,9 @@ export interface TransitionChanges {
   readonly reason?: string | null;
   readonly startedAt?: Date;
   readonly lastActiveAt?: Date;
+  readonly pausedAt?: Date | null;
+  readonly resumedBy?: 'memory' | 'reboot' | null;
+  readonly timeoutSec?: number;
   /** Marks it as destroyed on request: not shown any more once it has stopped. */
   readonly deleted?: true;
 }
@@ -35,5 +40,13 @@ export interface Transition {
   readonly id: string;
   readonly from: LifecyclePosition;
   readonly to: SandboxState;
+  readonly changes?: TransitionChanges;
+}
+
+/** One compare-and-swap to where a host already is. */
+export interface Follow {
+  readonly id: string;
+  readonly from: LifecyclePosition;
+  readonly to: LifecyclePosition;
   readonly changes?: TransitionChanges;
 }

@@ -94,6 +94,40 @@ export interface SandboxesTable {
   deleted_at: Date | null;
 }
 
+export interface SnapshotsTable {
+  id: string;
+  team_id: string;
+  /**
+   * `creating`: the host may have it or not. `ready`: it can be used. `deleting`: the host may still have it.
+   * `deleted`: gone; kept, so that what descends from it can tell where it comes from.
+   */
+  state: SnapshotState;
+  name: string;
+  /** Whether it may take its name from another snapshot when it is ready. */
+  overwrite: boolean;
+  sandbox_id: string;
+  template: string;
+  image_id: string | null;
+  vcpus: number;
+  memory_mb: number;
+  disk_mb: number;
+  disk_only: boolean;
+  description: string | null;
+  /** The snapshot its sandbox was spawned from. */
+  parent_id: string | null;
+  /** Bytes of this snapshot alone; null until it is ready. */
+  own_bytes: ByteCount;
+  /** Bytes of everything it needs, which others may need as well; null until it is ready. */
+  total_bytes: ByteCount;
+  readonly created_at: MadeAt;
+  state_changed_at: ColumnType<Date, never, Date>;
+}
+
+export type SnapshotState = 'creating' | 'ready' | 'deleting' | 'deleted';
+
+/** PostgreSQL answers 64-bit numbers as text. */
+type ByteCount = ColumnType<string | null, number | null | undefined, number>;
+
 export interface Database {
   users: UsersTable;
   teams: TeamsTable;
@@ -102,4 +136,5 @@ export interface Database {
   hosts: HostsTable;
   templates: TemplatesTable;
   sandboxes: SandboxesTable;
+  snapshots: SnapshotsTable;
 }

@@ -151,6 +151,34 @@ describe('transitions', () => {
   });
 });
 
+test('a host is followed by compare-and-swap, and a note changes nothing else', async () => {
+  const { sandboxes } = store.forTeam(ours);
+  const pending = await sandboxes.insert(sandbox({ parentSnapshot: 'sn00000000000000000001' }));
+  expect(pending.parent_snapshot).toBe('sn00000000000000000001');
+  const running = (await sandboxes.transition({ id: pending.id, from: pending, to: 'running' }))!;
+  const pausedAt = new Date('2026-01-01T00:00:00.123Z');
+  const follow = { id: pending.id, from: running, to: { state: 'paused', generation: 1 } } as const;
+  const paused = (await store.system.follow({ ...follow, changes: { pausedAt, reason: 'by itself' } }))!;
+  expect(paused).toMatchObject({ state: 'paused', generation: 1, paused_at: pausedAt, reason: 'by itself' });
+  expect(await store.system.follow(follow)).toBeUndefined();
+  const awake = await store.system.follow({
+    id: pending.id,
+    from: paused,
+    to: { state: 'running', generation: 2 },
+    changes: { pausedAt: null, resumedBy: 'memory', reason: null },
+  });
+  expect(awake).toMatchObject({ state: 'running', generation: 2, paused_at: null, resumed_by: 'memory' });
+  await expect(
+    store.system.follow({ id: pending.id, from: awake!, to: { state: 'paused', generation: 1 } }),
+  ).rejects.toMatchObject({ code: 'invalid_state' });
+  await store.system.note(pending.id, running, 'late');
+  expect((await sandboxes.get(pending.id))?.reason).toBeNull();
+  await store.system.note(pending.id, awake!, 'now');
+  expect(await sandboxes.get(pending.id)).toEqual({ ...awake, reason: 'now' });
+  expect((await sandboxes.setTimeout(pending.id, 60))?.timeout_sec).toBe(60);
+  expect(await store.forTeam(theirs).sandboxes.setTimeout(pending.id, 1)).toBeUndefined();
+});
+
 test('lists page through rows of the same millisecond without gap or repetition', async () => {
   const team = await access('3', 'pages@example.org');
   const { sandboxes } = store.forTeam(team);

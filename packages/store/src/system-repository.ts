@@ -1,9 +1,10 @@
 import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
 import { type Kysely, sql } from 'kysely';
-import type { SandboxRecord, Transition } from './sandbox-record.js';
+import type { Follow, SandboxRecord, Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
+import { SystemSnapshots } from './system-snapshots.js';
 import type { ApiKeyRecord } from './team-api-keys.js';
-import { compareAndSwap } from './transition.js';
+import { compareAndFollow, compareAndSwap } from './transition.js';
 
 /** What a host says of itself. */
 export interface HostRecord {
@@ -32,9 +33,11 @@ const LAST_USED_PRECISION_SEC = 60;
  */
 export class SystemRepository {
   readonly #db: Kysely<Database>;
+  readonly snapshots: SystemSnapshots;
 
   constructor(db: Kysely<Database>) {
     this.#db = db;
+    this.snapshots = new SystemSnapshots(db);
   }
 
   /** The database's clock, by which rows are stamped. */
@@ -60,6 +63,26 @@ export class SystemRepository {
 
   async transition(transition: Transition): Promise<SandboxRecord | undefined> {
     return compareAndSwap(this.#db, undefined, transition);
+  }
+
+  /** Takes over where a host already is. */
+  async follow(follow: Follow): Promise<SandboxRecord | undefined> {
+    return compareAndFollow(this.#db, follow);
+  }
+
+  /** Changes what is said about the state of a sandbox, and nothing else. */
+  async note(
+    id: string,
+    { state, generation }: Pick<SandboxRecord, 'state' | 'generation'>,
+    reason: string | null,
+  ): Promise<void> {
+    await this.#db
+      .updateTable('sandboxes')
+      .set({ reason })
+      .where('id', '=', id)
+      .where('state', '=', state)
+      .where('generation', '=', generation)
+      .execute();
   }
 
   /** Records activity that a host reported; never turns it back. */

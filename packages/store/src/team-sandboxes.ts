@@ -64,6 +64,7 @@ export class TeamSandboxes {
         envs: JSON.stringify(sandbox.envs),
         metadata: JSON.stringify(sandbox.metadata),
         host_id: sandbox.hostId,
+        parent_snapshot: sandbox.parentSnapshot ?? null,
       })
       .returningAll()
       .executeTakeFirstOrThrow();
@@ -72,6 +73,17 @@ export class TeamSandboxes {
   /** Moves one of the team's sandboxes; undefined when it was not where the caller believed. */
   async transition(transition: Transition): Promise<SandboxRecord | undefined> {
     return compareAndSwap(this.#db, this.#teamId, transition);
+  }
+
+  /** Changes after how many seconds without activity one of the team's sandboxes times out. */
+  async setTimeout(id: string, timeoutSec: number): Promise<SandboxRecord | undefined> {
+    return this.#db
+      .updateTable('sandboxes')
+      .set({ timeout_sec: timeoutSec })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .returningAll()
+      .executeTakeFirst();
   }
 
   /** Hides a sandbox that has ended already. Whether it was there to hide. */

@@ -1,10 +1,12 @@
 import { type Kysely, type Migration, Migrator, sql } from 'kysely';
 import type { Database } from '../schema.js';
 import { accountsAndSandboxes } from './0001-accounts-and-sandboxes.js';
+import { snapshots } from './0002-snapshots.js';
 
 /** In the order of their names; a published one never changes. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-accounts-and-sandboxes': accountsAndSandboxes,
+  '0002-snapshots': snapshots,
 };
 
 /** Any number that nobody else locks in this database. */

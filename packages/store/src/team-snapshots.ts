@@ -1,0 +1,190 @@
+import { DormouseError } from '@dormouse/errors';
+import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
+import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
+import type { Database } from './schema.js';
+import type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
+
+/** A snapshot that has become ready, and the one that had its name until then. */
+export interface CommittedSnapshot {
+  readonly snapshot: SnapshotRecord;
+  /** Now `deleting`: the host is still to be told. */
+  readonly replaced: SnapshotRecord | undefined;
+}
+
+/** The snapshots of one team. Only those that are ready are there for it. */
+export class TeamSnapshots {
+  readonly #db: Kysely<Database>;
+  readonly #teamId: string;
+
+  constructor(db: Kysely<Database>, teamId: string) {
+    this.#db = db;
+    this.#teamId = teamId;
+  }
+
+  /** A snapshot by its name or its id, or undefined: not there, another team's and deleted are the same. */
+  async get(nameOrId: string): Promise<SnapshotRecord | undefined> {
+    return this.#ready()
+      .where((where) => where.or([where('name', '=', nameOrId), where('id', '=', nameOrId)]))
+      .executeTakeFirst();
+  }
+
+  /** Newest first. */
+  async list(page: PageRequest): Promise<Page<SnapshotRecord>> {
+    let query = this.#ready()
+      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
+      .limit(page.limit + 1);
+    if (page.cursor !== undefined) {
+      const { createdAt, id } = decodeCursor(page.cursor);
+      query = query.where(sql<boolean>`(created_at, id) < (${createdAt}, ${id})`);
+    }
+    return cutPage(await query.execute(), page.limit);
+  }
+
+  /** What each of these snapshots descends from, the nearest first, deleted ones included. */
+  async ancestors(ids: readonly string[]): Promise<ReadonlyMap<string, readonly SnapshotRecord[]>> {
+    const { rows } = await sql<SnapshotRecord & { readonly descendant: string }>`
+      with recursive line (descendant, id, depth) as (
+        select id, parent_id, 1 from snapshots where team_id = ${this.#teamId} and id = any(${ids})
+        union all
+        select line.descendant, snapshots.parent_id, line.depth + 1
+          from line join snapshots on snapshots.id = line.id and snapshots.team_id = ${this.#teamId}
+      )
+      select line.descendant, snapshots.*
+        from line join snapshots on snapshots.id = line.id and snapshots.team_id = ${this.#teamId}
+        order by line.descendant, line.depth`.execute(this.#db);
+    const lines = new Map<string, SnapshotRecord[]>(ids.map((id) => [id, []]));
+    for (const { descendant, ...snapshot } of rows) lines.get(descendant)?.push(snapshot);
+    return lines;
+  }
+
+  /**
+   * Records a snapshot that is about to be taken.
+   *
+   * @throws DormouseError `already_exists` when the name is another's and may not be taken from it
+   */
+  async insert(snapshot: NewSnapshot): Promise<SnapshotRecord> {
+    return this.#withName(snapshot.name, async (transaction) => {
+      if (!snapshot.overwrite) {
+        const holder = await transaction
+          .selectFrom('snapshots')
+          .select('id')
+          .where('team_id', '=', this.#teamId)
+          .where('name', '=', snapshot.name)
+          .where('state', 'in', ['creating', 'ready'])
+          .executeTakeFirst();
+        if (holder !== undefined) throw nameTaken(snapshot.name);
+      }
+      return transaction
+        .insertInto('snapshots')
+        .values({
+          id: snapshot.id,
+          team_id: this.#teamId,
+          state: 'creating',
+          name: snapshot.name,
+          overwrite: snapshot.overwrite,
+          sandbox_id: snapshot.sandboxId,
+          template: snapshot.template,
+          image_id: snapshot.imageId,
+          vcpus: snapshot.vcpus,
+          memory_mb: snapshot.memoryMb,
+          disk_mb: snapshot.diskMb,
+          disk_only: snapshot.diskOnly,
+          description: snapshot.description,
+          parent_id: snapshot.parentId,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+    });
+  }
+
+  /**
+   * Makes a snapshot that the host has committed ready under its name, in one step with taking the name from the
+   * one that had it.
+   *
+   * @returns undefined when it was not being created (any more)
+   * @throws DormouseError `already_exists` when the name is another's and may not be taken from it
+   */
+  async commit(
+    { id, name, overwrite }: Pick<SnapshotRecord, 'id' | 'name' | 'overwrite'>,
+    made: SnapshotSize & { readonly diskOnly: boolean },
+  ): Promise<CommittedSnapshot | undefined> {
+    return this.#withName(name, async (transaction) => {
+      const now = sql<Date>`now()`;
+      const replaced = await transaction
+        .updateTable('snapshots')
+        .set({ state: 'deleting', state_changed_at: now })
+        .where('team_id', '=', this.#teamId)
+        .where('name', '=', name)
+        .where('state', '=', 'ready')
+        .where(
+          sql<boolean>`exists (select from snapshots new where new.id = ${id} and new.state = 'creating')`,
+        )
+        .returningAll()
+        .executeTakeFirst();
+      if (replaced !== undefined && !overwrite) throw nameTaken(name);
+      const snapshot = await transaction
+        .updateTable('snapshots')
+        .set({
+          state: 'ready',
+          state_changed_at: now,
+          own_bytes: made.ownBytes,
+          total_bytes: made.totalBytes,
+          disk_only: made.diskOnly,
+        })
+        .where('team_id', '=', this.#teamId)
+        .where('id', '=', id)
+        .where('state', '=', 'creating')
+        .returningAll()
+        .executeTakeFirst();
+      return snapshot === undefined ? undefined : { snapshot, replaced };
+    });
+  }
+
+  /** Marks a snapshot, by name or id, as to be deleted; undefined when there is none. Its name is free at once. */
+  async beginDeleting(nameOrId: string): Promise<SnapshotRecord | undefined> {
+    return this.#db
+      .updateTable('snapshots')
+      .set({ state: 'deleting', state_changed_at: sql<Date>`now()` })
+      .where('team_id', '=', this.#teamId)
+      .where('state', '=', 'ready')
+      .where((where) => where.or([where('name', '=', nameOrId), where('id', '=', nameOrId)]))
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Marks a snapshot that did not come about as to be deleted. */
+  async giveUp(id: string): Promise<SnapshotRecord | undefined> {
+    return this.#db
+      .updateTable('snapshots')
+      .set({ state: 'deleting', state_changed_at: sql<Date>`now()` })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('state', '=', 'creating')
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Two that want the same name wait for each other. */
+  async #withName<T>(name: string, work: (transaction: Transaction<Database>) => Promise<T>): Promise<T> {
+    return this.#db.transaction().execute(async (transaction) => {
+      const key = `snapshot name ${this.#teamId} ${name}`;
+      await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(transaction);
+      return work(transaction);
+    });
+  }
+
+  #ready(): SelectQueryBuilder<Database, 'snapshots', SnapshotRecord> {
+    return this.#db
+      .selectFrom('snapshots')
+      .selectAll()
+      .where('team_id', '=', this.#teamId)
+      .where('state', '=', 'ready');
+  }
+}
+
+function nameTaken(name: string): DormouseError {
+  return new DormouseError('already_exists', `there is a snapshot ${name} already`, {
+    suggestion: 'Choose another name, or replace it with ?overwrite=true.',
+  });
+}
