@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { SavedStream } from '../saved/saved-stream.js';
 
-/** A stream recorded from QEMU (`record-stream.ts`). */
+/** A stream recorded from QEMU. `recordings.vm.test.ts` makes them anew. */
 export function recordedStream(name: 'plain' | 'devices'): Buffer {
   return readFileSync(new URL(`fixtures/${name}.bin`, import.meta.url));
 }

@@ -6,8 +6,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The sources lie beside the compiled tests' as well: `src/testing`, whether this runs from `src` or `dist`. */
-const INIT_SOURCE = fileURLToPath(new URL('../../src/testing/guest-init.c', import.meta.url));
+const INIT_SOURCE = fileURLToPath(new URL('guest-init.c', import.meta.url));
 
 /** What a test guest is booted from. */
 export interface GuestAssets {

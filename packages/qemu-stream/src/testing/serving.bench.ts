@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { PostcopySource } from '../postcopy/postcopy-source.js';
 import { smallStream } from './fixture.js';
@@ -17,6 +16,8 @@ import { temporaryDirectory } from './temporary-directory.js';
 const PAGES = 65_536;
 const PAGE_BYTES = 4096;
 const REQUESTS = 1000;
+const PING_BYTE = 8;
+const LAST_BYTE = 3;
 
 interface Figures {
   readonly latenciesUs: readonly number[];
@@ -60,76 +61,60 @@ async function measure(name: string, push: boolean): Promise<void> {
   await worker.terminate();
 }
 
-/** QEMU's end: knows where pages and pings are, because every section has the same form. */
+/** QEMU's end: reads sections, asks for one page after the other from the far end, and answers pings. */
 async function readAll({ path }: { path: string }): Promise<void> {
   const socket = await connectSoon(path);
   const latenciesUs: number[] = [];
-  let seen = 0;
-  let ended = false;
-  let awaited: { page: number; askedMs: number } | undefined;
-  let next = PAGES - 1;
+  let nextPage = PAGES - 1;
+  let askedMs = 0;
   const ask = (): void => {
-    if (latenciesUs.length === REQUESTS || ended) return;
-    awaited = { page: next--, askedMs: performance.now() };
-    socket.write(request(awaited.page * PAGE_BYTES, PAGE_BYTES, 'ram'));
+    if (latenciesUs.length === REQUESTS) return;
+    askedMs = performance.now();
+    socket.write(request(nextPage * PAGE_BYTES, PAGE_BYTES, 'ram'));
+  };
+  const onPage = (page: number): void => {
+    if (page !== nextPage) return;
+    latenciesUs.push(Math.round((performance.now() - askedMs) * 1000));
+    nextPage--;
+    ask();
   };
   let rest: Buffer = Buffer.alloc(0);
-  let at = -1;
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
+  let running = false;
+  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    if (at === -1) {
-      // The package ends with the command that starts the guest.
-      const run = rest.indexOf(Buffer.from('0800020004000000000800050000', 'hex'));
-      if (run === -1) continue;
-      rest = rest.subarray(run + 14);
-      at = 0;
+    if (!running) {
+      // The package ends with a ping and the command that starts the guest.
+      const end = rest.indexOf(Buffer.from('0800020004000000000800050000', 'hex'));
+      if (end === -1) continue;
+      rest = rest.subarray(end + 14);
+      running = true;
       socket.write(message(2, u32(0)));
       ask();
     }
-    rest = rest.subarray(take(rest));
-    await delay(0, undefined, { ref: false }).catch(() => {});
+    let at = 0;
+    for (let length = itemLength(rest, 0); length > 0 && at + length <= rest.length; ) {
+      if (length > PAGE_BYTES) onPage(Math.floor(rest.readUIntBE(at + 2, 6) / PAGE_BYTES));
+      else if (rest[at] === PING_BYTE) socket.write(message(2, rest.subarray(at + 5, at + 9)));
+      else if (rest[at] === LAST_BYTE) break;
+      at += length;
+      length = itemLength(rest, at);
+    }
+    if (rest[at] === LAST_BYTE) break;
+    rest = rest.subarray(at);
   }
   parentPort?.postMessage({ latenciesUs } satisfies Figures);
+  socket.end(message(1, u32(0)));
+}
 
-  /** Reads whole items: sections heads, records, footers, pings, the end. Answers how far. */
-  function take(bytes: Buffer): number {
-    let from = 0;
-    for (;;) {
-      const length = itemLength(bytes, from);
-      if (length === 0 || from + length > bytes.length) return from;
-      item(bytes, from, length);
-      from += length;
-    }
-  }
-
-  function itemLength(bytes: Buffer, from: number): number {
-    if (bytes.length - from < 9) return ended || bytes.length - from === 0 ? 0 : bytes[from] === 0 ? 1 : 0;
-    const type = bytes[from]!;
-    if (type === 2 && bytes.readUInt32BE(from + 1) === 2) return 5;
-    if (type === 3 && bytes.readUInt32BE(from + 1) === 2) return 5;
-    if (type === 0x7e) return 5;
-    if (type === 8) return 9;
-    const flags = bytes.readUInt32BE(from + 4) % PAGE_BYTES;
-    if (flags === 0x10) return 8;
-    return 8 + (flags & 0x20 ? 0 : 4) + PAGE_BYTES;
-  }
-
-  function item(bytes: Buffer, from: number, length: number): void {
-    if (length > PAGE_BYTES) {
-      seen++;
-      const page = (bytes.readUInt32BE(from) * 2 ** 32 + bytes.readUInt32BE(from + 4)) / PAGE_BYTES;
-      if (awaited !== undefined && Math.floor(page) === awaited.page) {
-        latenciesUs.push(Math.round((performance.now() - awaited.askedMs) * 1000));
-        awaited = undefined;
-        ask();
-      }
-    } else if (bytes[from] === 8) {
-      socket.write(message(2, bytes.subarray(from + 5, from + 9)));
-    }
-    if (seen === PAGES && bytes[from] === 3) {
-      ended = true;
-      socket.write(message(1, u32(0)));
-      socket.end();
-    }
-  }
+/** Length of what begins here: the head of a section, its end, a ping or a record; 0 when that cannot be told yet. */
+function itemLength(bytes: Buffer, from: number): number {
+  const first = bytes[from];
+  if (first === undefined) return 0;
+  if (first === PING_BYTE) return 9;
+  // The address of a record begins with a zero byte, nothing else does.
+  if (first !== 0) return 5;
+  if (bytes.length - from < 8) return 0;
+  const flags = bytes.readUInt16BE(from + 6) % PAGE_BYTES;
+  if (flags === 0x10) return 8;
+  return 8 + (flags === 0x28 ? 0 : 4) + PAGE_BYTES;
 }
