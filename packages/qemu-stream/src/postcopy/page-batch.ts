@@ -1,3 +1,4 @@
+import { DormouseError } from '@dormouse/errors';
 import { COMMAND, FOOTER, MAX_NAME_BYTES, PAGE_BYTES, RECORD, SECTION } from '../protocol.js';
 
 const TWO_TO_32 = 2 ** 32;
@@ -49,8 +50,12 @@ export class PageBatch {
    * Adds a page, which is copied.
    *
    * @param content 4,096 bytes, or undefined for zeros
+   * @throws DormouseError `internal` for any other number of bytes, which would put the whole stream out of step
    */
   add(block: string, offsetBytes: number, content: Uint8Array | undefined): void {
+    if (content !== undefined && content.length !== PAGE_BYTES) {
+      throw new DormouseError('internal', `a page of ${content.length} bytes`);
+    }
     this.#head(block, offsetBytes, content === undefined ? RECORD.zero : RECORD.page);
     if (content === undefined) {
       this.#at = this.#buffer.writeUInt8(0, this.#at);

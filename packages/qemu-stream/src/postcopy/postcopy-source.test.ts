@@ -326,6 +326,26 @@ describe('hazard 7: a restore ends with an error when', () => {
     await expect(done).rejects.toMatchObject({ code: 'timeout', message: 'the lazy restore took too long' });
   });
 
+  test('the caller gives up before the guest runs: it never does', async () => {
+    const abort = new AbortController();
+    const contents = Array.from({ length: 200 }, () => 7);
+    const { vm, done } = begun(contents, { workingSet: contents.keys(), signal: abort.signal });
+    await vm.idle();
+    abort.abort();
+    vm.read();
+    await expect(done).rejects.toMatchObject({ code: 'cancelled' });
+    await vm.idle();
+    expect(vm.unread.length).toBeGreaterThan(4096);
+    expect(vm.unread.includes(DEVICES)).toBe(false);
+  });
+
+  test('a page has not the size of one', async () => {
+    const { vm, pages, done } = await running([1]);
+    pages.read = () => Buffer.alloc(4095);
+    vm.pong(0);
+    await expect(done).rejects.toMatchObject({ code: 'internal', message: 'a page of 4095 bytes' });
+  });
+
   test.each(['ahead', 'asked for', 'in the background'])(
     'hazard 6: a page %s cannot be verified',
     async (when) => {

@@ -3,7 +3,9 @@ import { DormouseError } from '@dormouse/errors';
 import { restoreFailed } from '../errors.js';
 import { PAGE_BYTES } from '../protocol.js';
 import type { SavedStream } from '../saved/saved-stream.js';
+import { abortError } from './abort.js';
 import { BatchPool } from './batch-pool.js';
+import { deferred } from './deferred.js';
 import type { PageBatch } from './page-batch.js';
 import type { PageSource } from './page-source.js';
 import { encodeEnd, encodePackage, encodePreamble } from './preamble.js';
@@ -151,6 +153,8 @@ export class PostcopySource {
       batch = await this.#slices.next();
     }
     this.#sendSlice(batch);
+    // It may have failed while the last batch was waited for: then the guest must not run.
+    if (this.#state !== 'ahead') return;
     this.#state = 'serving';
     this.#write(encodePackage(this.#saved.devices, LOADED_PING));
     this.#untilSentMs = this.#elapsedMs();
@@ -401,26 +405,4 @@ export class PostcopySource {
       requestLatencyUs: summarize(this.#waitsMs),
     };
   }
-}
-
-function abortError(reason: unknown): DormouseError {
-  if (reason instanceof DormouseError) return reason;
-  const timedOut = reason instanceof DOMException && reason.name === 'TimeoutError';
-  return timedOut
-    ? new DormouseError('timeout', 'the lazy restore took too long', { cause: reason })
-    : new DormouseError('cancelled', 'the lazy restore was cancelled', { cause: reason });
-}
-
-function deferred<T>(): {
-  promise: Promise<T>;
-  resolve: (value: T) => void;
-  reject: (reason: unknown) => void;
-} {
-  let resolve: (value: T) => void = () => {};
-  let reject: (reason: unknown) => void = () => {};
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }
