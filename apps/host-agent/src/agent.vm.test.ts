@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fromConnectError, SandboxState } from '@dormouse/host-api';
+import { fromConnectError, ResumedBy, SandboxState } from '@dormouse/host-api';
 import { canChangeUser } from '@dormouse/sandbox';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type AgentHost, agentHost, NOTHING, runAgent } from './testing/agent-process.js';
@@ -157,22 +157,22 @@ describe('an agent that is asked to go', () => {
     await agent.client.destroySandbox({ id });
   });
 
-  test('by SIGTERM shuts its sandboxes down, keeps their disks and takes its rules away', async () => {
+  test('by SIGTERM pauses its sandboxes, takes its rules away, and they are back with the next one', async () => {
     const id = newId();
     await createSandbox(id);
+    expect(await shell(id, '(sleep 1000 > /dev/null 2>&1 & echo $! > /tmp/pid)')).toBe('');
     const exit = await agent.end('SIGTERM');
     expect(exit).toMatchObject({ code: 0, signal: null });
-    expect(exit.log).toContain('1 running sandboxes were shut down');
+    expect(exit.log).toContain('1 running sandboxes were paused, 0 shut down');
     expect(await agent.presence()).toEqual({ processes: [], sandboxes: [id], memory: [] });
     expect(agent.guardRules()).toBeUndefined();
     await agent.start();
+    await expect
+      .poll(async () => (await agent.client.getSandbox({ id })).sandbox?.state, { timeout: 60_000 })
+      .toBe(SandboxState.RUNNING);
     const { sandbox } = await agent.client.getSandbox({ id });
-    expect(sandbox).toMatchObject({ state: SandboxState.STOPPED, reason: 'shut down with the host agent' });
-    const refused = ExecCall.start(agent.client, { sandboxId: id, argv: ['true'] });
-    await expect(refused).rejects.toMatchObject({
-      code: 'invalid_state',
-      message: 'the sandbox is stopped: shut down with the host agent',
-    });
+    expect(sandbox).toMatchObject({ generation: 2n, resumedBy: ResumedBy.MEMORY, reason: '' });
+    expect(await shell(id, 'kill -0 $(cat /tmp/pid) && echo alive')).toBe('alive\n');
     await agent.client.destroySandbox({ id });
   });
 });

@@ -12,6 +12,8 @@ describe('the configuration', () => {
       accelerator: 'auto',
       logLevel: 'info',
       supervised: false,
+      standbys: 1,
+      frozenTemplate: 'base',
     });
     expect(DEFAULT_AGENT_PATH).toMatch(/\/guest\/build\/dormouse-guest$/);
     expect(DEFAULT_RECIPES_DIR).toMatch(/\/images$/);
@@ -27,6 +29,8 @@ describe('the configuration', () => {
       DORMOUSE_ACCELERATOR: 'tcg',
       DORMOUSE_LOG_LEVEL: 'silent',
       DORMOUSE_SUPERVISED: '1',
+      DORMOUSE_STANDBYS: '3',
+      DORMOUSE_FREEZE_TEMPLATE: '',
       PATH: '/bin',
     });
     expect(configuration).toEqual({
@@ -38,6 +42,8 @@ describe('the configuration', () => {
       accelerator: 'tcg',
       logLevel: 'silent',
       supervised: true,
+      standbys: 3,
+      frozenTemplate: undefined,
     });
   });
 
@@ -52,6 +58,8 @@ describe('the configuration', () => {
     ['DORMOUSE_ACCELERATOR', 'hvf'],
     ['DORMOUSE_LOG_LEVEL', 'loud'],
     ['DORMOUSE_SUPERVISED', 'yes'],
+    ['DORMOUSE_STANDBYS', '-1'],
+    ['DORMOUSE_STANDBYS', 'many'],
     ['DORMOUSE_DATA', ''],
     ['DORMOUSE_HOST_SOCKET', ''],
   ])('with %s=%j is refused by that name', (name, value) => {
@@ -64,19 +72,19 @@ describe('the configuration', () => {
   });
 
   test('refuses a data directory whose sockets would have longer names than the kernel takes', () => {
-    const longest = `/${'d'.repeat(56)}`;
+    const longest = `/${'d'.repeat(65)}`;
     expect(readConfiguration({ DORMOUSE_DATA: longest }).dataDir).toBe(longest);
-    expect(`${longest}/sandboxes/sb${'x'.repeat(20)}/run/console.sock`).toHaveLength(107);
+    expect(`${longest}/vms/vm${'x'.repeat(16)}/run/incoming.sock`).toHaveLength(107);
     expect(() => readConfiguration({ DORMOUSE_DATA: `${longest}d` })).toThrow(
       expect.objectContaining({
         code: 'invalid_request',
-        message: `the data directory's path is longer than 57 bytes: ${longest}d`,
+        message: `the data directory's path is longer than 66 bytes: ${longest}d`,
         suggestion: 'Sockets below it would have names the kernel does not take. Choose a shorter path.',
       }),
     );
   });
 
   test('counts bytes, not characters', () => {
-    expect(() => readConfiguration({ DORMOUSE_DATA: `/${'ä'.repeat(29)}` })).toThrow('longer than 57 bytes');
+    expect(() => readConfiguration({ DORMOUSE_DATA: `/${'ä'.repeat(33)}` })).toThrow('longer than 66 bytes');
   });
 });

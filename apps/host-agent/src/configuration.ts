@@ -8,7 +8,7 @@ const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** Sun_path of unix(7) is 108 bytes with its terminator. */
 const MAX_SOCKET_PATH_BYTES = 107;
-const LONGEST_SOCKET = join('sandboxes', `sb${'x'.repeat(20)}`, 'run', 'console.sock');
+const LONGEST_SOCKET = join('vms', `vm${'x'.repeat(16)}`, 'run', 'incoming.sock');
 
 /** The guest agent's binary, unless configured otherwise. */
 export const DEFAULT_AGENT_PATH: string = join(REPOSITORY, 'guest', 'build', 'dormouse-guest');
@@ -24,6 +24,8 @@ const environmentSchema = z.object({
   DORMOUSE_ACCELERATOR: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   DORMOUSE_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   DORMOUSE_SUPERVISED: z.enum(['0', '1']).default('0'),
+  DORMOUSE_STANDBYS: z.coerce.number().int().min(0).max(64).default(1),
+  DORMOUSE_FREEZE_TEMPLATE: z.string().default('base'),
 });
 
 /** How a host agent is set up. Paths are absolute. */
@@ -37,6 +39,10 @@ export interface Configuration {
   readonly logLevel: string;
   /** Stop when standard input ends: the supervisor is gone. */
   readonly supervised: boolean;
+  /** VM processes that wait for a sandbox, so that nobody waits for them. */
+  readonly standbys: number;
+  /** Template that is frozen when the agent starts, so that its sandboxes are restored; undefined: none is. */
+  readonly frozenTemplate: string | undefined;
 }
 
 /**
@@ -73,5 +79,7 @@ export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration
     accelerator: values.DORMOUSE_ACCELERATOR,
     logLevel: values.DORMOUSE_LOG_LEVEL,
     supervised: values.DORMOUSE_SUPERVISED === '1',
+    standbys: values.DORMOUSE_STANDBYS,
+    frozenTemplate: values.DORMOUSE_FREEZE_TEMPLATE === '' ? undefined : values.DORMOUSE_FREEZE_TEMPLATE,
   };
 }

@@ -24,6 +24,8 @@ import { hostService } from './rpc/host-service.js';
 import { listenRpc, refuseSecondAgent } from './rpc-server.js';
 import { stopRequested } from './stop-request.js';
 
+const COLLECT_EVERY_MS = 60_000;
+
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
 async function main(): Promise<void> {
@@ -48,7 +50,10 @@ async function main(): Promise<void> {
     accelerator: config.accelerator,
     kernel,
     log,
+    standbys: configuration.standbys,
   });
+  if (configuration.frozenTemplate !== undefined)
+    await freezeTemplate(host, configuration.frozenTemplate, log);
   const facts = new HostFacts(
     await hostId(configuration.dataDir),
     { agent: version, qemu: (await qemuVersion()) ?? 'none', kernel: kernel.version },
@@ -62,15 +67,36 @@ async function main(): Promise<void> {
   );
   log.info({ accelerator: config.accelerator, sandboxes: host.list().length }, 'ready');
 
+  const back = host.resumeAll().then((count) => {
+    if (count > 0) log.info({ count }, `${count} sandboxes that were paused with the host are back`);
+  });
+  const collecting = setInterval(() => void host.collect(), COLLECT_EVERY_MS);
+
   const request = await stopRequested(configuration.supervised);
+  clearInterval(collecting);
+  await back;
   log.info({ request }, 'stopping');
   await server.close();
   if (request === 'shut-down') {
-    const count = await host.shutDownAll('shut down with the host agent');
-    log.info({ count }, `${count} running sandboxes were shut down`);
+    const { paused, shutDown } = await host.pauseAll('shut down with the host agent');
+    log.info({ paused, shutDown }, `${paused} running sandboxes were paused, ${shutDown} shut down`);
     await guard?.remove();
   }
   await host.release();
+}
+
+/** Without the frozen moment sandboxes are booted: slower, and no reason not to work. */
+async function freezeTemplate(host: SandboxHost, name: string, log: Logger): Promise<void> {
+  try {
+    const startedMs = performance.now();
+    const done = await host.freezeTemplate(name);
+    if (done === 'frozen') {
+      log.info({ name, ms: Math.round(performance.now() - startedMs) }, 'froze the template');
+    }
+    await host.warmUp(name);
+  } catch (error) {
+    log.warn({ name, err: fromUnknown(error) }, 'the template was not frozen; its sandboxes are booted');
+  }
 }
 
 async function hostConfig(configuration: Configuration, kernel: Kernel): Promise<HostConfig> {

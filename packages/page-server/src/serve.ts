@@ -11,11 +11,10 @@ import type { Served, ServeJob } from './jobs.js';
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * How long after the guest has begun to run the rest of its memory follows. The first moments belong to the guest; and
- * while a working set is being recorded, what is pushed is never asked for, so nobody learns that it was needed.
+ * While a working set is being recorded every page is answered alone and the rest waits longer: what is sent unasked is
+ * never asked for, so nobody would learn that it was needed.
  */
-const PUSH_AFTER_MS = 60;
-const PUSH_AFTER_RECORDING_MS = 1_500;
+const RECORDING = { clusterPages: 1, background: { quietMs: 200, atLatestMs: 3_000 } } as const;
 
 /**
  * Restores a VM: sends devices and working set, answers page requests, pushes the rest.
@@ -33,7 +32,7 @@ export async function serve(job: ServeJob, onRunning: () => void): Promise<Serve
   try {
     const source = new PostcopySource(socket, saved, memory, {
       workingSet: recorded.pages,
-      background: { startAfterMs: recording ? PUSH_AFTER_RECORDING_MS : PUSH_AFTER_MS },
+      ...(recording ? RECORDING : {}),
       onRunning,
     });
     const statistics = await source.run();

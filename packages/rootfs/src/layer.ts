@@ -3,20 +3,36 @@ import { run } from './run.js';
 
 const QEMU_IMG_TIMEOUT_MS = 60_000;
 
+/** What a new layer lies on. */
+export interface LayerBacking {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  /** Size of the disk, for a backing that a VM still writes to: it is locked then, and not looked at. */
+  readonly sizeBytes?: number;
+}
+
 /**
- * Makes the topmost, writable layer of a sandbox's disk: a qcow2 file that holds only what differs from the image.
+ * Makes a writable layer of a disk: a qcow2 file that holds only what differs from what it lies on.
  *
- * @param imagePath read-only raw image below it
  * @param owner who may write to it, besides root
  */
 export async function createLayer(
   layerPath: string,
-  imagePath: string,
+  backing: LayerBacking,
   owner?: { readonly uid: number; readonly gid: number },
 ): Promise<void> {
-  await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', imagePath, layerPath], {
-    timeoutMs: QEMU_IMG_TIMEOUT_MS,
-  });
+  const unseen = backing.sizeBytes === undefined ? [] : ['-u'];
+  const size = backing.sizeBytes === undefined ? [] : [String(backing.sizeBytes)];
+  await run(
+    [
+      'qemu-img',
+      ...['create', '-q', '-f', 'qcow2', '-F', backing.format, '-b', backing.path],
+      ...unseen,
+      layerPath,
+      ...size,
+    ],
+    { timeoutMs: QEMU_IMG_TIMEOUT_MS },
+  );
   await chmod(layerPath, 0o600);
   if (owner !== undefined) await chown(layerPath, owner.uid, owner.gid);
 }

@@ -52,6 +52,12 @@ export class GuestSession {
     }
   }
 
+  /** Ends the session of a VM that has gone or stands still; operations in flight fail with `reason`. Idempotent. */
+  drop(reason: DormouseError): void {
+    this.#over.abort();
+    this.#link?.drop(reason);
+  }
+
   /** Ends the session; operations in flight fail. Idempotent. */
   async close(): Promise<void> {
     this.#over.abort();

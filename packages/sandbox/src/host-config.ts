@@ -19,10 +19,6 @@ export interface HostConfig {
 export interface SandboxPaths {
   readonly dir: string;
   readonly journal: string;
-  /** Sockets; the VM's user owns it. */
-  readonly runDir: string;
-  readonly layer: string;
-  readonly memory: string;
   /** What the guest prints on its console. */
   readonly consoleLog: string;
 }
@@ -40,15 +36,32 @@ export function guestMemoryDir(config: HostConfig): string {
   return join(config.memoryDir, instance);
 }
 
+/** Directory of the sockets and logs of VM processes. */
+export function vmSlotsDir(config: HostConfig): string {
+  return join(config.dataDir, 'vms');
+}
+
+/** Directory of generations. */
+export function generationsDir(config: HostConfig): string {
+  return join(config.dataDir, 'generations');
+}
+
+/** Directory of disk layers. */
+export function layersDir(config: HostConfig): string {
+  return join(config.dataDir, 'layers');
+}
+
+/** Directory of the records of snapshots. */
+export function snapshotsDir(config: HostConfig): string {
+  return join(config.dataDir, 'snapshots');
+}
+
 /** Where a sandbox's files are. `id` has been validated: it becomes a path. */
 export function sandboxPaths(config: HostConfig, id: string): SandboxPaths {
   const dir = join(sandboxesDir(config), id);
   return {
     dir,
     journal: join(dir, 'journal.json'),
-    runDir: join(dir, 'run'),
-    layer: join(dir, 'disk.qcow2'),
-    memory: join(guestMemoryDir(config), id),
     consoleLog: join(dir, 'console.log'),
   };
 }

@@ -2,7 +2,7 @@ import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Journal, readJournal, writeJournal } from './journal.js';
-import { journalOf, sandboxId } from './testing/journals.js';
+import { DEAD_VM, journalOf, sandboxId } from './testing/journals.js';
 import { temporaryDirectory } from './testing/temporary-directory.js';
 
 const ID = sandboxId('a');
@@ -13,8 +13,16 @@ describe('a journal', () => {
     [
       'with everything',
       journalOf(ID, {
-        uid: 1_907_000_000,
-        vm: { pid: 4_711, startTicks: 1_234_567 },
+        state: 'paused',
+        vm: { ...DEAD_VM, uid: 1_907_000_000 },
+        disk: { layers: ['ly1', 'ly0'], base: { kind: 'generation', id: 'gn1' } },
+        memoryBase: 'gn1',
+        paused: { generationId: 'gn2', kind: 'full', atMs: 1_767_323_060_000 },
+        intent: 'gn3',
+        resumeAtStart: true,
+        resumedBy: 'reboot',
+        snapshotId: 'sn1',
+        reason: 'why',
         startedAtMs: 1_767_323_050_000,
       }),
     ],
@@ -34,7 +42,7 @@ describe('a journal', () => {
   test('forgets what a later one leaves undefined', async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, 'journal.json');
-    await writeJournal(path, journalOf(ID, { vm: { pid: 1, startTicks: 2 } }));
+    await writeJournal(path, journalOf(ID, { vm: DEAD_VM }));
     await writeJournal(path, journalOf(ID, { state: 'stopped', vm: undefined }));
     expect(await readJournal(path)).toStrictEqual(journalOf(ID, { state: 'stopped' }));
   });
@@ -49,7 +57,7 @@ describe('a journal', () => {
     ['empty', ''],
     ['torn', whole.slice(0, -10)],
     ['all zeros', '\0'.repeat(whole.length)],
-    ['of another version', JSON.stringify({ ...journalOf(ID), version: 2 })],
+    ['of another version', JSON.stringify({ ...journalOf(ID), version: 3 })],
     ['in a state that is none', JSON.stringify({ ...journalOf(ID), state: 'happy' })],
     ['without a spec', JSON.stringify({ ...journalOf(ID), spec: undefined })],
     ['of an id that is a path', JSON.stringify(journalOf('../../../etc/passwd/xxx'))],

@@ -1,31 +1,54 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
 import type { SandboxState } from '@dormouse/lifecycle';
 import { replaceFile } from '@dormouse/rootfs';
 import { z } from 'zod';
+import type { Disk } from './disk.js';
 import { SANDBOX_ID, type SandboxSpec } from './sandbox-spec.js';
+import type { VmSlotRecord } from './vm-slots.js';
 
 /** What a host knows of a sandbox's life. A destroyed sandbox has no journal. */
-export type HostState = Extract<SandboxState, 'pending' | 'running' | 'stopping' | 'stopped'>;
+export type HostState = Exclude<SandboxState, 'error'>;
 
 /** The durable truth about one sandbox: enough to find its VM, or to clean up after it, when the agent has died. */
 export interface Journal {
-  readonly version: 1;
+  readonly version: 2;
   readonly id: string;
   readonly generation: number;
   readonly state: HostState;
   readonly spec: SandboxSpec;
-  /** User of the VM process; absent where VMs run as the agent's own user. */
-  readonly uid?: number | undefined;
-  /** The VM process, once there is one. */
-  readonly vm?: { readonly pid: number; readonly startTicks: number } | undefined;
-  /** Why it stopped. */
+  /** The VM process and its place, while there is one. */
+  readonly vm?: (VmSlotRecord & { readonly pid: number; readonly startTicks: number }) | undefined;
+  /** The disk of the VM. */
+  readonly disk?: Disk | undefined;
+  /** The generation that the memory of the VM began with; absent after a boot. */
+  readonly memoryBase?: string | undefined;
+  /** What a paused sandbox consists of. */
+  readonly paused?: PausedMoment | undefined;
+  /** The generation that a pause in progress is making. */
+  readonly intent?: string | undefined;
+  /** Paused only because the host stopped: resumed when it is back. */
+  readonly resumeAtStart?: boolean | undefined;
+  /** How its present VM came to life, unless it was created so. */
+  readonly resumedBy?: 'memory' | 'reboot' | undefined;
+  /** The snapshot it was spawned from. */
+  readonly snapshotId?: string | undefined;
+  /** Why it stopped, or why it was booted instead of restored. */
   readonly reason?: string | undefined;
   readonly createdAtMs: number;
   readonly startedAtMs?: number | undefined;
 }
 
-const specSchema = z.object({
+/** A frozen sandbox. */
+export interface PausedMoment {
+  readonly generationId: string;
+  readonly kind: 'full' | 'disk';
+  /** Unix milliseconds. */
+  readonly atMs: number;
+}
+
+export const specSchema: z.ZodType<SandboxSpec> = z.object({
   template: z.string(),
   imageId: z.string(),
   user: z.string(),
@@ -37,14 +60,41 @@ const specSchema = z.object({
   hostname: z.string(),
 });
 
+const backingSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('generation'), id: z.string() }),
+  z.object({ kind: z.literal('image'), id: z.string() }),
+]);
+
 const journalSchema: z.ZodType<Journal> = z.object({
-  version: z.literal(1),
+  version: z.literal(2),
   id: z.string().regex(SANDBOX_ID),
   generation: z.int(),
-  state: z.enum(['pending', 'running', 'stopping', 'stopped']),
+  state: z.enum([
+    'pending',
+    'running',
+    'snapshotting',
+    'pausing',
+    'paused',
+    'resuming',
+    'stopping',
+    'stopped',
+  ]),
   spec: specSchema,
-  uid: z.int().optional(),
-  vm: z.object({ pid: z.int(), startTicks: z.int() }).optional(),
+  vm: z
+    .object({
+      slot: z.string().regex(/^vm[0-9a-f]{16}$/),
+      uid: z.int().optional(),
+      pid: z.int(),
+      startTicks: z.int(),
+    })
+    .optional(),
+  disk: z.object({ layers: z.array(z.string()).min(1), base: backingSchema }).optional(),
+  memoryBase: z.string().optional(),
+  paused: z.object({ generationId: z.string(), kind: z.enum(['full', 'disk']), atMs: z.int() }).optional(),
+  intent: z.string().optional(),
+  resumeAtStart: z.boolean().optional(),
+  resumedBy: z.enum(['memory', 'reboot']).optional(),
+  snapshotId: z.string().optional(),
   reason: z.string().optional(),
   createdAtMs: z.int(),
   startedAtMs: z.int().optional(),
@@ -52,6 +102,7 @@ const journalSchema: z.ZodType<Journal> = z.object({
 
 /** Replaces a sandbox's journal; when this returns, the new one survives a power cut. */
 export async function writeJournal(path: string, journal: Journal): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
   await replaceFile(path, JSON.stringify(journal), 0o600);
 }
 

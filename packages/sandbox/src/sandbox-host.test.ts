@@ -3,15 +3,23 @@ import { join } from 'node:path';
 import { DormouseError } from '@dormouse/errors';
 import type { VmDriver, VmSpec } from '@dormouse/vmm';
 import { describe, expect, test } from 'vitest';
-import { guestMemoryDir, type HostConfig, sandboxesDir, sandboxPaths } from './host-config.js';
+import type { HostEnvironment } from './environment.js';
+import {
+  guestMemoryDir,
+  type HostConfig,
+  layersDir,
+  sandboxesDir,
+  sandboxPaths,
+  vmSlotsDir,
+} from './host-config.js';
 import { type Journal, readJournal, writeJournal } from './journal.js';
-import type { SandboxEnvironment } from './sandbox.js';
 import { SandboxHost } from './sandbox-host.js';
-import { journalOf, sandboxId } from './testing/journals.js';
+import { DEAD_VM, journalOf, sandboxId } from './testing/journals.js';
 import { temporaryDirectory } from './testing/temporary-directory.js';
 
 /** A driver whose VMs have all ended: what these tests are about happens on disk. */
 const NO_VMS: VmDriver = {
+  facts: () => Promise.resolve({ vmm: 'none' }),
   boot: () => Promise.reject(new DormouseError('missing_tool', 'there is no VMM in this test')),
   standBy: () => Promise.reject(new DormouseError('missing_tool', 'there is no VMM in this test')),
   attach: () => Promise.resolve(undefined),
@@ -23,8 +31,13 @@ interface TestHost extends AsyncDisposable {
   open(driver?: VmDriver): Promise<SandboxHost>;
   /** Puts a sandbox there as an earlier agent would have left it. */
   leave(journal: Journal): Promise<void>;
-  /** Names of what there is: sandboxes, and guest memory. */
-  state(): Promise<{ readonly sandboxes: readonly string[]; readonly memory: readonly string[] }>;
+  /** Names of what there is: sandboxes, guest memory, and places for VMs. */
+  state(): Promise<{
+    readonly sandboxes: readonly string[];
+    readonly memory: readonly string[];
+    readonly slots: readonly string[];
+    readonly layers: readonly string[];
+  }>;
 }
 
 async function testHost(): Promise<TestHost> {
@@ -41,7 +54,7 @@ async function testHost(): Promise<TestHost> {
     config,
     warnings,
     open: (driver = NO_VMS) => {
-      const environment: SandboxEnvironment = {
+      const environment: HostEnvironment = {
         config,
         driver,
         accelerator: 'tcg',
@@ -52,15 +65,17 @@ async function testHost(): Promise<TestHost> {
     },
     leave: async (journal) => {
       const paths = sandboxPaths(config, journal.id);
-      await mkdir(paths.runDir, { recursive: true });
+      const slot = journal.vm?.slot ?? DEAD_VM.slot;
+      await mkdir(join(vmSlotsDir(config), slot, 'run'), { recursive: true });
       await mkdir(guestMemoryDir(config), { recursive: true });
       await writeJournal(paths.journal, journal);
-      await writeFile(paths.layer, 'layer');
-      await writeFile(paths.memory, 'memory');
+      await writeFile(join(guestMemoryDir(config), slot), 'memory');
     },
     state: async () => ({
       sandboxes: (await readdir(sandboxesDir(config))).toSorted(),
       memory: (await readdir(guestMemoryDir(config))).toSorted(),
+      slots: (await readdir(vmSlotsDir(config))).toSorted(),
+      layers: (await readdir(layersDir(config))).toSorted(),
     }),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
@@ -74,7 +89,7 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     await using host = await testHost();
     const opened = await host.open();
     expect(opened.list()).toEqual([]);
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
     expect((await stat(sandboxesDir(host.config))).mode & 0o777).toBe(0o711);
     expect((await stat(guestMemoryDir(host.config))).mode & 0o777).toBe(0o711);
   });
@@ -86,20 +101,20 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
       await host.leave(journalOf(A, { state }));
       const opened = await host.open();
       expect(opened.list()).toEqual([]);
-      expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+      expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
     },
   );
 
   test('of a running sandbox whose VM has ended makes it stopped, says why, and frees its memory', async () => {
     await using host = await testHost();
-    await host.leave(journalOf(A, { vm: { pid: 4_194_305, startTicks: 1 } }));
+    await host.leave(journalOf(A, { vm: DEAD_VM }));
     const opened = await host.open();
     const reason = 'its VM ended while the host agent was away';
     expect(opened.get(A).journal).toMatchObject({ state: 'stopped', reason });
     expect(await readJournal(sandboxPaths(host.config, A).journal)).toEqual(
       journalOf(A, { state: 'stopped', reason }),
     );
-    expect(await host.state()).toEqual({ sandboxes: [A], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [A], memory: [], slots: [], layers: [] });
     await expect(opened.get(A).guest()).rejects.toMatchObject({
       code: 'invalid_state',
       message: `the sandbox is stopped: ${reason}`,
@@ -108,7 +123,7 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
 
   test('of a running sandbox whose VM does not answer ends it and says why', async () => {
     await using host = await testHost();
-    await host.leave(journalOf(A, { vm: { pid: 4_194_305, startTicks: 1 } }));
+    await host.leave(journalOf(A, { vm: DEAD_VM }));
     const opened = await host.open({
       ...NO_VMS,
       attach: () => Promise.reject(new DormouseError('boot_failed', 'the VM did not greet within 5000 ms')),
@@ -126,13 +141,13 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     await host.leave(journal);
     const opened = await host.open();
     expect(opened.get(A).journal).toEqual(journal);
-    expect(await host.state()).toEqual({ sandboxes: [A], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [A], memory: [], slots: [], layers: [] });
     await Promise.all([opened.destroy(A), opened.destroy(A)]);
     await opened.destroy(A);
     expect(() => opened.get(A)).toThrow(
       expect.objectContaining({ code: 'not_found', message: `there is no sandbox '${A}' on this host` }),
     );
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
   test('hazard 16: removes what was on its way out or never got a journal, and memory that is nobody’s', async () => {
@@ -144,7 +159,7 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     await writeFile(join(guestMemoryDir(host.config), B), 'memory');
     await writeFile(join(guestMemoryDir(host.config), 'stray'), 'memory');
     await host.open();
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
   test('sets a sandbox aside whose journal cannot be understood, frees its memory, and leaves the rest alone', async () => {
@@ -156,7 +171,12 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     const opened = await host.open();
     expect(opened.list().map((sandbox) => sandbox.id)).toEqual([B]);
     const aside = expect.stringMatching(new RegExp(`^\\.broken-${A}-\\d+$`));
-    expect(await host.state()).toEqual({ sandboxes: [aside, 'lost+found', B], memory: [] });
+    expect(await host.state()).toEqual({
+      sandboxes: [aside, 'lost+found', B],
+      memory: [],
+      slots: [],
+      layers: [],
+    });
     expect(host.warnings).toEqual(['the journal cannot be understood; sandbox set aside']);
     const again = await host.open();
     expect(again.list().map((sandbox) => sandbox.id)).toEqual([B]);
@@ -187,7 +207,7 @@ describe('creating', () => {
         code: 'invalid_request',
         message: `'${id}' is no sandbox id`,
       });
-      expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+      expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
     },
   );
 
@@ -212,7 +232,7 @@ describe('creating', () => {
         message: `there is no template '${template}'`,
       });
       expect(opened.list()).toEqual([]);
-      expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+      expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
     },
   );
 });
@@ -246,6 +266,7 @@ describe('a boot that fails', () => {
     const asked: VmSpec[] = [];
     return {
       asked,
+      facts: NO_VMS.facts,
       boot: (spec) => {
         asked.push(spec);
         return Promise.reject(error);
@@ -274,7 +295,7 @@ describe('a boot that fails', () => {
       initramfsPath: '/initramfs',
     });
     expect(opened.list()).toEqual([]);
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
   test('hazard 8: because it is destroyed before it has begun is cancelled, not overlooked', async () => {
@@ -293,7 +314,7 @@ describe('a boot that fails', () => {
     await opened.destroy(A);
     await expect(creating).rejects.toMatchObject({ code: 'cancelled', message: 'the boot was cancelled' });
     expect(opened.list()).toEqual([]);
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
   test('for want of a program is not tried again', async () => {
@@ -306,7 +327,7 @@ describe('a boot that fails', () => {
       message: 'qemu-system-x86_64 is not installed',
     });
     expect([driver.asked.length, host.warnings]).toEqual([1, []]);
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
   test('because the image has gone is reported by the tool that missed it', async () => {
@@ -320,22 +341,15 @@ describe('a boot that fails', () => {
       message: expect.stringMatching(/^qemu-img failed \(exit code 1\): .*Could not open '.*root\.ext4'/s),
     });
     expect(driver.asked).toEqual([]);
-    expect(await host.state()).toEqual({ sandboxes: [], memory: [] });
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
-  test.runIf(process.geteuid?.() === 0)(
-    'gives its user back, and takes no user that a sandbox has',
-    async () => {
-      await using host = await testHost();
-      await putTemplate(host.config);
-      const driver = refusing(new DormouseError('missing_tool', 'qemu-system-x86_64 is not installed'));
-      await host.leave(journalOf(B, { state: 'stopped', uid: 1_907_000_000 }));
-      const opened = await host.open(driver);
-      for (let round = 0; round < 2; round++) await opened.create(A, 1, REQUEST).catch(() => {});
-      expect(driver.asked.map((spec) => spec.user?.uid)).toEqual([1_907_000_001, 1_907_000_001]);
-      await opened.destroy(B);
-      await opened.create(A, 1, REQUEST).catch(() => {});
-      expect(driver.asked.at(-1)?.user?.uid).toBe(1_907_000_000);
-    },
-  );
+  test.runIf(process.geteuid?.() === 0)('gives its user back', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const driver = refusing(new DormouseError('missing_tool', 'qemu-system-x86_64 is not installed'));
+    const opened = await host.open(driver);
+    for (let round = 0; round < 2; round++) await opened.create(A, 1, REQUEST).catch(() => {});
+    expect(driver.asked.map((spec) => spec.user?.uid)).toEqual([1_907_000_000, 1_907_000_000]);
+  });
 });

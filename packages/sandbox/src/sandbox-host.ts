@@ -1,48 +1,100 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { PageServerPool } from '@dormouse/page-server';
 import { findTemplate } from '@dormouse/rootfs';
+import { flatten, type GenerationSizes, GenerationStore, isLongChain } from '@dormouse/snapshot';
 import { checkRoom, type HostRoom, measureRoom, memoryLeft } from './capacity.js';
-import { guestMemoryDir, sandboxesDir, sandboxPaths } from './host-config.js';
+import { Collector, type Roots } from './collector.js';
+import { DiskLayers } from './disk.js';
+import type { HostEnvironment, SandboxEnvironment } from './environment.js';
+import { FrozenTemplates } from './frozen-templates.js';
+import { generationsDir, sandboxesDir, sandboxPaths, snapshotsDir } from './host-config.js';
 import { type Journal, readJournal } from './journal.js';
-import { endProcessesOf } from './leftovers.js';
-import { DELETING_PREFIX, Sandbox, type SandboxEnvironment } from './sandbox.js';
-import { resolveSpec, SANDBOX_ID, type SandboxRequest } from './sandbox-spec.js';
-import { canChangeUser, VmUserPool } from './vm-users.js';
+import { limited } from './limited.js';
+import { machineFacts } from './machine.js';
+import { DELETING_PREFIX, type Origin, type ResumeOptions, Sandbox } from './sandbox.js';
+import {
+  newSandboxId,
+  resolveSpec,
+  SANDBOX_ID,
+  type SandboxRequest,
+  type SandboxSpec,
+} from './sandbox-spec.js';
+import { type Snapshot, Snapshots } from './snapshots.js';
+import { StandbyPool } from './standby-pool.js';
+import { VmSlots } from './vm-slots.js';
 
 const MIB = 1024 * 1024;
 /** Directories with this prefix hold a journal that could not be understood; an operator decides about them. */
 const BROKEN_PREFIX = '.broken-';
+/** Children of a fork, and sandboxes that come back with the host, that start side by side: more only wait for CPUs. */
+const PARALLEL_STARTS = 2;
+const MAX_CHILDREN = 100;
 
 /** A create in flight. */
 interface Creation {
   /** There is room and a name for it; from then on it can be cancelled. */
-  readonly admitted: Promise<Sandbox>;
-  readonly booted: Promise<Sandbox>;
+  readonly admitted: Promise<Admitted>;
+  readonly begun: Promise<Sandbox>;
 }
+
+interface Admitted {
+  readonly sandbox: Sandbox;
+  readonly origin: Origin;
+}
+
+/** A child of a fork, by name. */
+export interface ForkChild {
+  readonly id: string;
+  readonly generation: number;
+}
+
+/** What became of a child. */
+export type ForkResult =
+  | { readonly id: string; readonly sandbox: Sandbox }
+  | { readonly id: string; readonly error: DormouseError };
 
 /** All sandboxes of one host. */
 export class SandboxHost {
   readonly #environment: SandboxEnvironment;
+  readonly #snapshots: Snapshots;
+  readonly #frozen: FrozenTemplates;
+  readonly #collector: Collector;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #creating = new Map<string, Creation>();
-  readonly #users = canChangeUser() ? new VmUserPool() : undefined;
+  /** Work nobody waits for, ended with the host. */
+  readonly #background = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
 
-  private constructor(environment: SandboxEnvironment) {
+  private constructor(environment: SandboxEnvironment, snapshots: Snapshots, frozen: FrozenTemplates) {
     this.#environment = environment;
+    this.#snapshots = snapshots;
+    this.#frozen = frozen;
+    this.#collector = new Collector(environment.store, environment.layers, environment.log);
   }
 
   /**
-   * Takes over what an earlier agent has left: running VMs are re-attached, half-made sandboxes are removed,
-   * half-removed ones are finished, and RAM files that belong to nobody are freed.
+   * Takes over what an earlier agent has left: running VMs are re-attached, what was interrupted is finished or rolled
+   * back, half-made sandboxes are removed, and processes and memory that belong to nobody are freed.
    */
-  static async open(environment: SandboxEnvironment): Promise<SandboxHost> {
-    const host = new SandboxHost(environment);
-    const { config } = environment;
+  static async open(given: HostEnvironment): Promise<SandboxHost> {
+    const { config } = given;
     await mkdir(sandboxesDir(config), { recursive: true, mode: 0o711 });
-    await mkdir(guestMemoryDir(config), { recursive: true, mode: 0o711 });
-    for (const name of await readdir(sandboxesDir(config))) await host.#recover(name);
-    await host.#freeOrphanedMemory();
+    const store = await GenerationStore.open(generationsDir(config));
+    const slots = new VmSlots(config);
+    const environment: SandboxEnvironment = {
+      ...given,
+      store,
+      slots,
+      layers: new DiskLayers(config, store),
+      pageServers: new PageServerPool(),
+      standbyPool: new StandbyPool({ ...given, slots, size: given.standbys ?? 0 }),
+    };
+    const snapshots = await Snapshots.open(snapshotsDir(config));
+    const frozen = await FrozenTemplates.open(join(config.dataDir, 'frozen'));
+    const host = new SandboxHost(environment, snapshots, frozen);
+    await host.#recover();
     return host;
   }
 
@@ -66,54 +118,226 @@ export class SandboxHost {
   }
 
   /**
-   * Makes and boots a sandbox. The same id again joins the boot in flight, or answers the sandbox there is.
+   * Makes a sandbox and brings it to life: from a snapshot, from its template's frozen moment where there is one for
+   * this size of machine, else by booting. The same id again joins the start in flight, or answers the sandbox there is.
    *
-   * @throws DormouseError `invalid_request`, `not_found` (template), `no_capacity`, `no_space`, `boot_failed`,
-   *   `invalid_state` when this host knows a newer generation of the sandbox
+   * @throws DormouseError `invalid_request`, `not_found` (template, snapshot), `no_capacity`, `no_space`, `boot_failed`,
+   *   `restore_failed`, `snapshot_corrupt`, `snapshot_incompatible`, `invalid_state` when this host knows a newer
+   *   generation of the sandbox, or when a snapshot was frozen with another size of machine
    */
   async create(id: string, generation: number, request: SandboxRequest): Promise<Sandbox> {
-    if (!SANDBOX_ID.test(id)) throw new DormouseError('invalid_request', `'${id}' is no sandbox id`);
-    const present = this.#sandboxes.get(id);
-    if (present !== undefined && present.journal.generation > generation) {
-      throw new DormouseError(
-        'invalid_state',
-        `sandbox ${id} has moved on to generation ${present.journal.generation}`,
-      );
-    }
-    const inFlight = this.#creating.get(id);
-    if (inFlight !== undefined) return await inFlight.booted;
-    if (present !== undefined) return present;
-    const admitted = this.#admit(id, generation, request);
-    const booted = this.#bootAdmitted(admitted).finally(() => this.#creating.delete(id));
-    this.#creating.set(id, { admitted, booted });
-    return await booted;
+    return await this.#create(id, generation, () => this.#plan(id, request));
   }
 
-  /** Removes a sandbox and everything it holds, a boot in flight included. Unknown ids are fine: it is gone. */
+  /**
+   * Makes sandboxes that begin where another one is now. That one goes on as it was.
+   *
+   * @throws DormouseError `not_found`, `invalid_state`, `no_space`, `pause_failed`; what fails with a child is its result
+   */
+  async fork(id: string, children: readonly ForkChild[]): Promise<readonly ForkResult[]> {
+    if (children.length < 1 || children.length > MAX_CHILDREN) {
+      throw new DormouseError('invalid_request', `a fork makes 1 to ${MAX_CHILDREN} sandboxes`);
+    }
+    const source = this.get(id);
+    return await source.moment('full', (manifest) => {
+      const { snapshotId } = source.journal;
+      const origin = { kind: 'generation', id: manifest.id, orBoot: false } as const;
+      return limited(PARALLEL_STARTS, children, async (child): Promise<ForkResult> => {
+        try {
+          const spec = { ...source.spec, hostname: child.id };
+          const plan = async () => ({ spec, origin, snapshotId });
+          return { id: child.id, sandbox: await this.#create(child.id, child.generation, plan) };
+        } catch (error) {
+          return { id: child.id, error: fromUnknown(error) };
+        }
+      });
+    });
+  }
+
+  /** Freezes a sandbox. See `Sandbox.pause`. */
+  async pause(id: string, generation: number, kind: 'full' | 'disk'): Promise<Sandbox> {
+    const sandbox = this.#current(id, generation);
+    await sandbox.pause({ kind });
+    this.#shorten(sandbox);
+    return sandbox;
+  }
+
+  /** Brings a paused sandbox back. See `Sandbox.resume`. @throws DormouseError `no_capacity` as well */
+  async resume(id: string, generation: number, options: ResumeOptions = {}): Promise<Sandbox> {
+    const sandbox = this.#current(id, generation);
+    if (sandbox.journal.state === 'paused') await this.#checkMemory(sandbox.spec);
+    await sandbox.resume(generation, options);
+    return sandbox;
+  }
+
+  /** Keeps the present moment of a sandbox. The same id again answers the snapshot there is. */
+  async createSnapshot(id: string, sandboxId: string, kind: 'full' | 'disk'): Promise<Snapshot> {
+    const present = this.#snapshots.find(id);
+    if (present !== undefined) return present;
+    const source = this.get(sandboxId);
+    return await source.moment(kind, async (manifest) => {
+      const snapshot: Snapshot = {
+        version: 1,
+        id,
+        generationId: manifest.id,
+        kind: manifest.kind,
+        spec: { ...source.spec, envs: {} },
+        sandboxId,
+        parentId: source.journal.snapshotId,
+        createdAtMs: Date.now(),
+      };
+      await this.#snapshots.put(snapshot);
+      return snapshot;
+    });
+  }
+
+  listSnapshots(): readonly Snapshot[] {
+    return this.#snapshots.list();
+  }
+
+  /** Bytes on the disk of a snapshot. */
+  sizesOf({ generationId }: Snapshot): GenerationSizes {
+    return this.#environment.store.sizes(generationId);
+  }
+
+  /** Lets go of a snapshot. Unknown ids are fine: it is gone. */
+  async deleteSnapshot(id: string): Promise<void> {
+    await this.#snapshots.remove(id);
+    this.#inBackground(() => this.collect());
+  }
+
+  /** Removes a sandbox and everything it holds, a start in flight included. Unknown ids are fine: it is gone. */
   async destroy(id: string): Promise<void> {
     const admitted = this.#creating.get(id)?.admitted.catch(() => undefined);
-    const sandbox = this.#sandboxes.get(id) ?? (await admitted);
+    const sandbox = this.#sandboxes.get(id) ?? (await admitted)?.sandbox;
     if (sandbox === undefined) return;
     await sandbox.destroy();
     this.#forget(sandbox);
   }
 
+  /** Removes generations and layers that nobody can ask for any more. @param graceMs default 30 s */
+  async collect(graceMs?: number): Promise<void> {
+    await this.#collector.collect(() => this.#roots(), graceMs);
+  }
+
+  /**
+   * Freezes a template, booted and ready, so that its sandboxes begin with a lazy restore; records its working set by
+   * restoring it once. Nothing happens when that has been done for this image, kernel, agent and VMM.
+   */
+  async freezeTemplate(name: string): Promise<'frozen' | 'was frozen'> {
+    const template = await findTemplate(this.#environment.config.assetsDir, name);
+    const id = newSandboxId();
+    const spec = resolveSpec(id, { template: name, envs: {}, internet: true }, template);
+    const facts = await machineFacts(this.#environment, spec);
+    const known = this.#frozen.find(name, template.imageId, facts);
+    if (known !== undefined && (await this.#environment.store.list()).includes(known)) return 'was frozen';
+    await this.#checkMemory(spec);
+    const booted = this.#sandbox(id, 1, spec, undefined);
+    await booted.create({ kind: 'boot' });
+    const generationId = await this.#scratch(booted, (sandbox) =>
+      sandbox.moment('full', async (manifest) => {
+        await this.#frozen.put(name, template.imageId, facts, manifest.id);
+        return manifest.id;
+      }),
+    );
+    const again = newSandboxId();
+    const copy = this.#sandbox(again, 1, { ...spec, hostname: again }, undefined);
+    await copy.create({ kind: 'generation', id: generationId, orBoot: false });
+    await this.#scratch(copy, async (sandbox) => {
+      const guest = await sandbox.guest();
+      const process = await guest.startProcess({ argv: ['/bin/sh', '-c', 'true'] });
+      await process.exit;
+      await sandbox.loaded();
+    });
+    return 'frozen';
+  }
+
+  /** Has a process wait for a sandbox of a template, where the host was told to have any. */
+  async warmUp(template: string): Promise<void> {
+    const { config, standbyPool, pageServers } = this.#environment;
+    const request = { template, envs: {}, internet: true };
+    const spec = resolveSpec(newSandboxId(), request, await findTemplate(config.assetsDir, template));
+    await Promise.all([standbyPool.refill(spec), pageServers.fill()]);
+  }
+
   /** Shuts every running sandbox down cleanly; their disks stay. Answers how many there were. */
   async shutDownAll(reason: string): Promise<number> {
-    const running = this.list().filter((sandbox) => sandbox.journal.state === 'running');
+    const running = this.#running();
     await Promise.all(running.map((sandbox) => sandbox.shutDown(reason)));
     return running.length;
   }
 
-  /** Lets go of all VMs without ending them. */
-  async release(): Promise<void> {
-    await Promise.all(this.list().map((sandbox) => sandbox.release()));
+  /**
+   * Pauses every running sandbox until the host is back. One that cannot be paused keeps its disk, and if even that
+   * fails is shut down cleanly. Answers how many were paused, and how many were not.
+   */
+  async pauseAll(reason: string): Promise<{ readonly paused: number; readonly shutDown: number }> {
+    const { log } = this.#environment;
+    const results = await limited(PARALLEL_STARTS, this.#running(), async (sandbox) => {
+      for (const kind of ['full', 'disk'] as const) {
+        try {
+          await sandbox.pause({ kind, resumeAtStart: true });
+          return true;
+        } catch (error) {
+          log.warn({ sandboxId: sandbox.id, kind, err: fromUnknown(error) }, 'the sandbox was not paused');
+        }
+      }
+      await sandbox.shutDown(reason);
+      return false;
+    });
+    const paused = results.filter(Boolean).length;
+    return { paused, shutDown: results.length - paused };
   }
 
-  async #bootAdmitted(admitted: Promise<Sandbox>): Promise<Sandbox> {
-    const sandbox = await admitted;
+  /** Resumes what was paused only because the host stopped. Answers how many came back. */
+  async resumeAll(): Promise<number> {
+    const { log } = this.#environment;
+    const waiting = this.list().filter(({ journal }) => journal.state === 'paused' && journal.resumeAtStart);
+    const results = await limited(PARALLEL_STARTS, waiting, async (sandbox) => {
+      try {
+        await this.resume(sandbox.id, sandbox.journal.generation + 1);
+        return true;
+      } catch (error) {
+        log.warn({ sandboxId: sandbox.id, err: fromUnknown(error) }, 'the sandbox stays paused');
+        return false;
+      }
+    });
+    return results.filter(Boolean).length;
+  }
+
+  /** Lets go of all VMs without ending them, and ends what only waits. */
+  async release(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all(this.#background);
+    await Promise.all(this.list().map((sandbox) => sandbox.release()));
+    await this.#environment.standbyPool.close();
+    await this.#environment.pageServers.close();
+  }
+
+  async #create(
+    id: string,
+    generation: number,
+    plan: () => Promise<{ spec: SandboxSpec; origin: Origin; snapshotId?: string | undefined }>,
+  ): Promise<Sandbox> {
+    if (!SANDBOX_ID.test(id)) throw new DormouseError('invalid_request', `'${id}' is no sandbox id`);
+    const present = this.#sandboxes.get(id);
+    if (present !== undefined && present.journal.generation > generation) throw movedOn(present);
+    const inFlight = this.#creating.get(id);
+    if (inFlight !== undefined) return await inFlight.begun;
+    if (present !== undefined) return present;
+    const admitted = plan().then(async ({ spec, origin, snapshotId }) => {
+      await this.#checkMemory(spec);
+      return { sandbox: this.#sandbox(id, generation, spec, snapshotId), origin };
+    });
+    const begun = this.#begin(admitted).finally(() => this.#creating.delete(id));
+    this.#creating.set(id, { admitted, begun });
+    return await begun;
+  }
+
+  async #begin(admitted: Promise<Admitted>): Promise<Sandbox> {
+    const { sandbox, origin } = await admitted;
     try {
-      await sandbox.create();
+      await sandbox.create(origin);
       return sandbox;
     } catch (error) {
       this.#forget(sandbox);
@@ -121,43 +345,134 @@ export class SandboxHost {
     }
   }
 
-  /** Everything that can be refused is refused here, before anything exists. */
-  async #admit(id: string, generation: number, request: SandboxRequest): Promise<Sandbox> {
-    const { config } = this.#environment;
-    const spec = resolveSpec(id, request, await findTemplate(config.assetsDir, request.template));
-    checkRoom(
-      await measureRoom(config.memoryDir, config.dataDir),
-      this.#promisedBytes(),
-      spec.memoryMb * MIB,
+  /** What a request means: everything that can be refused is refused here, before anything exists. */
+  async #plan(id: string, request: SandboxRequest) {
+    if (request.snapshotId !== undefined) {
+      const snapshot = this.#snapshots.get(request.snapshotId);
+      const { generationId, spec: frozen } = snapshot;
+      assertSameSize(request, frozen);
+      const { envs, internet, hostname = id } = request;
+      const spec = { ...frozen, envs, internet, hostname };
+      const origin: Origin =
+        snapshot.kind === 'full'
+          ? { kind: 'generation', id: generationId, orBoot: false }
+          : { kind: 'disk', id: generationId };
+      return { spec, origin, snapshotId: snapshot.id };
+    }
+    const template = await findTemplate(this.#environment.config.assetsDir, request.template);
+    const spec = resolveSpec(id, request, template);
+    const frozen = this.#frozen.find(
+      template.name,
+      template.imageId,
+      await machineFacts(this.#environment, spec).catch(() => ({})),
     );
-    const uid = this.#users?.take();
+    const origin: Origin =
+      frozen === undefined ? { kind: 'boot' } : { kind: 'generation', id: frozen, orBoot: true };
+    return { spec, origin };
+  }
+
+  async #checkMemory(spec: SandboxSpec): Promise<void> {
+    const { config } = this.#environment;
+    const room = await measureRoom(config.memoryDir, config.dataDir);
+    checkRoom(room, this.#promisedBytes(), spec.memoryMb * MIB);
+  }
+
+  #sandbox(id: string, generation: number, spec: SandboxSpec, snapshotId: string | undefined): Sandbox {
     const journal: Journal = {
-      version: 1,
+      version: 2,
       id,
       generation,
       state: 'pending',
       spec,
       createdAtMs: Date.now(),
-      ...(uid === undefined ? {} : { uid }),
+      ...(snapshotId === undefined ? {} : { snapshotId }),
     };
     const sandbox = new Sandbox(this.#environment, journal);
     this.#sandboxes.set(id, sandbox);
     return sandbox;
   }
 
+  /** A sandbox nobody knows of, for as long as `use` takes. */
+  async #scratch<T>(sandbox: Sandbox, use: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+    try {
+      return await use(sandbox);
+    } finally {
+      await sandbox.destroy();
+      this.#forget(sandbox);
+    }
+  }
+
+  #current(id: string, generation: number): Sandbox {
+    const sandbox = this.get(id);
+    if (sandbox.journal.generation > generation) throw movedOn(sandbox);
+    return sandbox;
+  }
+
   #forget(sandbox: Sandbox): void {
-    if (this.#sandboxes.get(sandbox.id) !== sandbox) return;
-    this.#sandboxes.delete(sandbox.id);
-    const { uid } = sandbox.journal;
-    if (uid !== undefined) this.#users?.release(uid);
+    if (this.#sandboxes.get(sandbox.id) === sandbox) this.#sandboxes.delete(sandbox.id);
+  }
+
+  #running(): readonly Sandbox[] {
+    return this.list().filter(({ journal }) => journal.state === 'running');
   }
 
   #promisedBytes(): number {
-    const alive = this.list().filter(({ journal }) => journal.state !== 'stopped');
+    const alive = this.list().filter((sandbox) => sandbox.holdsMemory);
     return alive.reduce((sum, { spec }) => sum + spec.memoryMb * MIB, 0);
   }
 
-  async #recover(name: string): Promise<void> {
+  #roots(): Roots {
+    const generations = [
+      ...this.#snapshots.list().map(({ generationId }) => generationId),
+      ...this.#frozen.generations(),
+    ];
+    return { journals: this.list().map(({ journal }) => journal), generations };
+  }
+
+  /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
+  #shorten(sandbox: Sandbox): void {
+    const { store } = this.#environment;
+    this.#inBackground(async () => {
+      const { paused } = sandbox.journal;
+      if (paused?.kind !== 'full' || !isLongChain(store.read(paused.generationId))) return;
+      const keep = this.#frozen.generations();
+      const flat = await flatten(store, paused.generationId, { keep, signal: this.#closing.signal });
+      using _pin = store.pin(flat.id);
+      await sandbox.replacePaused(paused.generationId, flat.id);
+    });
+  }
+
+  #inBackground(work: () => Promise<void>): void {
+    const running = work()
+      .catch((error: unknown) => {
+        if (this.#closing.signal.aborted) return;
+        this.#environment.log.warn({ err: fromUnknown(error) }, 'work in the background failed');
+      })
+      .finally(() => this.#background.delete(running));
+    this.#background.add(running);
+  }
+
+  async #recover(): Promise<void> {
+    const { config, slots, log, layers } = this.#environment;
+    for (const name of await readdir(sandboxesDir(config))) await this.#recoverJournal(name);
+    const known = this.list().flatMap(({ journal }) => (journal.vm === undefined ? [] : [journal.vm]));
+    for (const record of known) await slots.adopt(record);
+    await slots.releaseOthers(new Set(known.map(({ slot }) => slot)));
+    for (const sandbox of this.list()) {
+      const { state } = sandbox.journal;
+      if (state === 'pending' || state === 'stopping') {
+        await sandbox.destroy();
+        this.#forget(sandbox);
+        log.info({ sandboxId: sandbox.id, state }, 'finished what a crash had interrupted');
+        continue;
+      }
+      if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
+      log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
+    }
+    await layers.sweep(new Set(this.list().flatMap(({ journal }) => journal.disk?.layers ?? [])));
+  }
+
+  async #recoverJournal(name: string): Promise<void> {
     const { config, log } = this.#environment;
     const dir = join(sandboxesDir(config), name);
     if (name.startsWith(DELETING_PREFIX)) {
@@ -165,40 +480,33 @@ export class SandboxHost {
       return;
     }
     if (!SANDBOX_ID.test(name)) return;
-    const paths = sandboxPaths(config, name);
-    let journal: Journal | undefined;
     try {
-      journal = await readJournal(paths.journal);
+      const journal = await readJournal(sandboxPaths(config, name).journal);
+      if (journal === undefined) await rm(dir, { recursive: true, force: true });
+      else this.#sandboxes.set(name, new Sandbox(this.#environment, journal));
     } catch (error) {
-      await endProcessesOf(paths.runDir);
       await rename(dir, join(sandboxesDir(config), `${BROKEN_PREFIX}${name}-${Date.now()}`));
       log.warn(
         { sandboxId: name, err: fromUnknown(error) },
         'the journal cannot be understood; sandbox set aside',
       );
-      return;
     }
-    if (journal === undefined) {
-      await endProcessesOf(paths.runDir);
-      await rm(dir, { recursive: true, force: true });
-      return;
-    }
-    const sandbox = new Sandbox(this.#environment, journal);
-    if (journal.state === 'pending' || journal.state === 'stopping') {
-      await sandbox.destroy();
-      log.info({ sandboxId: name, state: journal.state }, 'finished what a crash had interrupted');
-      return;
-    }
-    this.#sandboxes.set(name, sandbox);
-    if (journal.uid !== undefined) this.#users?.adopt(journal.uid);
-    if (journal.state === 'running') await sandbox.reattach();
-    log.info({ sandboxId: name, state: sandbox.journal.state }, 'took over a sandbox');
   }
+}
 
-  async #freeOrphanedMemory(): Promise<void> {
-    const dir = guestMemoryDir(this.#environment.config);
-    for (const name of await readdir(dir)) {
-      if (this.#sandboxes.get(name)?.journal.state !== 'running') await rm(join(dir, name), { force: true });
-    }
+function movedOn({ id, journal }: Sandbox): DormouseError {
+  return new DormouseError('invalid_state', `sandbox ${id} has moved on to generation ${journal.generation}`);
+}
+
+/** @throws DormouseError `invalid_state` */
+function assertSameSize(request: SandboxRequest, frozen: SandboxSpec): void {
+  for (const [name, wanted, has] of [
+    ['vcpus', request.vcpus, frozen.vcpus],
+    ['memory_mb', request.memoryMb, frozen.memoryMb],
+  ] as const) {
+    if (wanted === undefined || wanted === has) continue;
+    throw new DormouseError('invalid_state', `the snapshot was frozen with ${name} ${has}, not ${wanted}`, {
+      suggestion: `Leave ${name} out.`,
+    });
   }
 }

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { installHostGuard } from '@dormouse/network';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { sandboxPaths } from './host-config.js';
+import { guestMemoryDir, layersDir, sandboxPaths, vmSlotsDir } from './host-config.js';
 import { readJournal } from './journal.js';
 import type { SandboxRequest } from './sandbox-spec.js';
 import { runInGuest } from './testing/run-in-guest.js';
@@ -91,17 +91,26 @@ describe('the life of a sandbox', () => {
     const id = newId();
     const sandbox = await vm.host.create(id, 1, REQUEST);
     const uid = await uidOf(sandbox.vmPid!);
-    expect(uid).toBe(sandbox.journal.uid);
+    expect(uid).toBe(sandbox.journal.vm?.uid);
     expect(uid).toBeGreaterThanOrEqual(VM_UIDS.first);
     expect(uid).toBeLessThanOrEqual(VM_UIDS.last);
-    const { dir, journal, runDir, layer, memory } = sandboxPaths(vm.config, id);
+    const { dir, journal } = sandboxPaths(vm.config, id);
+    const slotDir = join(vmSlotsDir(vm.config), sandbox.journal.vm!.slot);
+    const memory = join(guestMemoryDir(vm.config), sandbox.journal.vm!.slot);
+    const layer = join(layersDir(vm.config), `${sandbox.journal.disk!.layers[0]}.qcow2`);
     const modes = await Promise.all(
-      [dir, journal, runDir, layer, memory, join(dir, 'console.log'), join(dir, 'qemu.log')].map(
-        async (path) => {
-          const { uid: owner, mode } = await stat(path);
-          return [owner === uid ? 'its own' : owner, (mode & 0o777).toString(8)];
-        },
-      ),
+      [
+        dir,
+        journal,
+        join(slotDir, 'run'),
+        layer,
+        memory,
+        join(dir, 'console.log'),
+        join(slotDir, 'qemu.log'),
+      ].map(async (path) => {
+        const { uid: owner, mode } = await stat(path);
+        return [owner === uid ? 'its own' : owner, (mode & 0o777).toString(8)];
+      }),
     );
     expect(modes).toEqual([
       [0, '711'],
@@ -179,7 +188,8 @@ describe('the end of a VM', () => {
     expect(await vm.host.shutDownAll('maintenance')).toBe(1);
     expect(sandbox.journal).toMatchObject({ state: 'stopped', reason: 'maintenance' });
     expect(await vm.presence()).toEqual({ processes: [], sandboxes: [id], memory: [] });
-    expect((await stat(sandbox.paths.layer)).size).toBeGreaterThan(0);
+    const layer = join(layersDir(vm.config), `${sandbox.journal.disk!.layers[0]}.qcow2`);
+    expect((await stat(layer)).size).toBeGreaterThan(0);
     expect(await vm.host.shutDownAll('maintenance')).toBe(0);
     await vm.host.destroy(id);
   });
@@ -199,7 +209,7 @@ describe('many at once', () => {
       ids.map((id) => vm.host.create(id, 1, { ...REQUEST, memoryMb: 256 })),
     );
     expect(new Set(sandboxes.map((sandbox) => sandbox.vmPid)).size).toBe(4);
-    if (canChangeUser()) expect(new Set(sandboxes.map((sandbox) => sandbox.journal.uid)).size).toBe(4);
+    if (canChangeUser()) expect(new Set(sandboxes.map((sandbox) => sandbox.journal.vm?.uid)).size).toBe(4);
     const names = await Promise.all(
       sandboxes.map(async (sandbox) => (await runInGuest(await sandbox.guest(), 'hostname')).stdout.trim()),
     );

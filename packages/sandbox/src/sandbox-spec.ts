@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { cpus } from 'node:os';
 import { DormouseError } from '@dormouse/errors';
 import type { Template } from '@dormouse/rootfs';
@@ -5,9 +6,18 @@ import type { Template } from '@dormouse/rootfs';
 /** Sandbox ids become file names, so their form is checked wherever a path could be made from one. */
 export const SANDBOX_ID: RegExp = /^sb[a-z0-9]{20}$/;
 
+const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+
+/** An id that nobody has. */
+export function newSandboxId(): string {
+  return `sb${Array.from({ length: 20 }, () => ID_ALPHABET[randomInt(ID_ALPHABET.length)]).join('')}`;
+}
+
 /** What a caller asks for. Absent numbers are the template's defaults. */
 export interface SandboxRequest {
   readonly template: string;
+  /** Begin where this snapshot was taken. `template` is ignored then, and the size of the machine is the snapshot's. */
+  readonly snapshotId?: string;
   readonly vcpus?: number;
   readonly memoryMb?: number;
   readonly envs: Readonly<Record<string, string>>;

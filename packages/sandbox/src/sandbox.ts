@@ -1,35 +1,57 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
-import { Guest, type GuestLink } from '@dormouse/guest-link';
+import type { Guest } from '@dormouse/guest-link';
 import { assertMove, isFinal, takesCommands } from '@dormouse/lifecycle';
-import { createLayer, imagePath } from '@dormouse/rootfs';
-import { type MicroVm, readConsoleLog, type VmExit, type VmUser } from '@dormouse/vmm';
-import { type BootEnvironment, bootGuest, configureGuest } from './boot.js';
+import type { Served } from '@dormouse/page-server';
+import type { Manifest } from '@dormouse/snapshot';
+import { type MicroVm, readConsoleLog, type VmExit } from '@dormouse/vmm';
+import { bootVm } from './boot.js';
+import { type Checkpointed, checkpoint } from './checkpoint.js';
+import type { Disk } from './disk.js';
+import type { SandboxEnvironment } from './environment.js';
 import { GuestSession } from './guest-session.js';
-import { type HostConfig, type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js';
-import { type Journal, writeJournal } from './journal.js';
-import { endProcessesOf } from './leftovers.js';
+import { type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js';
+import { wakeAgain } from './identity.js';
+import { type Journal, type PausedMoment, writeJournal } from './journal.js';
+import type { StartedVm } from './live-vm.js';
+import { pauseVm } from './pause.js';
+import { restoreVm } from './restore.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import { SerialQueue } from './serial-queue.js';
-import { vmUser } from './vm-users.js';
+import type { VmSlot } from './vm-slots.js';
 
 /** Directories with this prefix are on their way out; what a crash leaves of them is removed at the next start. */
 export const DELETING_PREFIX = '.deleting-';
 
 const SHUTDOWN_GRACE_MS = 3_000;
 const SHUTDOWN_TIMEOUT_MS = 15_000;
+/** The rest of a guest's memory comes within a second or two; the bound is for a host that swaps. */
+const LOAD_TIMEOUT_MS = 120_000;
+const LOAD_POLL_MS = 50;
 
-/** What a sandbox needs from its host. */
-export interface SandboxEnvironment extends Omit<BootEnvironment, 'onFailedAttempt'> {
-  readonly config: HostConfig;
-  readonly log: SandboxLog;
+/** What a new sandbox begins with. */
+export type Origin =
+  | { readonly kind: 'boot' }
+  /** `orBoot`: a template's frozen moment, without which it is booted. */
+  | { readonly kind: 'generation'; readonly id: string; readonly orBoot: boolean }
+  /** The disk of a generation, booted. */
+  | { readonly kind: 'disk'; readonly id: string };
+
+/** How to resume. */
+export interface ResumeOptions {
+  /** Boot from the disk even where there is memory. Default no. */
+  readonly reboot?: boolean;
+  /** When the memory is damaged, fail instead of booting from the disk. Default no. */
+  readonly failOnMemoryLoss?: boolean;
 }
 
-/** Where a sandbox reports what operators want to know. */
-export interface SandboxLog {
-  info(fields: Readonly<Record<string, unknown>>, message: string): void;
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+/** A VM and what belongs to it. */
+interface LiveVm {
+  readonly slot: VmSlot;
+  readonly vm: MicroVm;
+  readonly session: GuestSession;
+  readonly loading: Promise<Served | DormouseError> | undefined;
 }
 
 /**
@@ -42,8 +64,7 @@ export class Sandbox {
   readonly #queue = new SerialQueue();
   readonly #abort = new AbortController();
   #journal: Journal;
-  #vm: MicroVm | undefined;
-  #session: GuestSession | undefined;
+  #live: LiveVm | undefined;
   #destroying: Promise<void> | undefined;
   #lastActiveAtMs: number;
 
@@ -74,14 +95,23 @@ export class Sandbox {
 
   /** Process id of the VM while there is one. */
   get vmPid(): number | undefined {
-    return this.#vm?.pid;
+    return this.#live?.vm.pid;
   }
 
-  /** Boots a sandbox that has just been made. On failure nothing of it is left. */
-  create(): Promise<void> {
+  /** Whether it holds memory, or is about to. */
+  get holdsMemory(): boolean {
+    const { state } = this.#journal;
+    return state !== 'paused' && state !== 'stopped';
+  }
+
+  /** Brings a sandbox that has just been made to life. On failure nothing of it is left. */
+  create(origin: Origin): Promise<void> {
     return this.#queue.run(async () => {
       try {
-        await this.#boot();
+        await this.#record({});
+        const started = await this.#firstVm(origin);
+        const memoryBase = started.loading === undefined || origin.kind === 'boot' ? undefined : origin.id;
+        await this.#begin(started, memoryBase === undefined ? {} : { memoryBase });
       } catch (error) {
         await this.#removeEverything();
         throw error;
@@ -89,16 +119,50 @@ export class Sandbox {
     });
   }
 
-  /** Finds the VM of a journal that says `running`; what has ended meanwhile becomes `stopped`. */
+  /** Freezes it and frees its process and memory. One that is paused already stays as it is. When it fails it runs on. */
+  pause(options: { readonly kind?: Manifest['kind']; readonly resumeAtStart?: boolean } = {}): Promise<void> {
+    return this.#queue.run(() => this.#pause(options.kind ?? 'full', options.resumeAtStart ?? false));
+  }
+
+  /**
+   * Brings it back to life, as it was. One that runs already stays as it is. When it fails it stays paused.
+   *
+   * @param generation of the VM that is to come
+   * @throws DormouseError `invalid_state`, `snapshot_corrupt`, `snapshot_incompatible`, `restore_failed`, `boot_failed`
+   */
+  resume(generation: number, options: ResumeOptions = {}): Promise<void> {
+    return this.#queue.run(() => this.#resume(generation, options));
+  }
+
+  /**
+   * Keeps the present moment, and goes on as it was.
+   *
+   * @param use is given the generation, which nobody collects meanwhile
+   * @throws DormouseError `invalid_state`, `no_space`, `pause_failed`
+   */
+  moment<T>(kind: Manifest['kind'], use: (manifest: Manifest) => Promise<T>): Promise<T> {
+    return this.#queue.run(async () => {
+      const manifest = await this.#moment(kind);
+      using _pin = this.#environment.store.pin(manifest.id);
+      return await use(manifest);
+    });
+  }
+
+  /** Puts another generation of the same content in place of the one it is paused in. False when that is not so. */
+  replacePaused(before: string, after: string): Promise<boolean> {
+    return this.#queue.run(async () => {
+      const { state, paused } = this.#journal;
+      if (state !== 'paused' || paused?.generationId !== before) return false;
+      await this.#record({ paused: { ...paused, generationId: after } });
+      return true;
+    });
+  }
+
+  /** Finds the VM that a journal names, and repairs what a crash has interrupted. */
   reattach(): Promise<void> {
     return this.#queue.run(async () => {
-      const { vm: recorded } = this.#journal;
-      const { runDir, dir: logDir, consoleLog: consoleLogPath } = this.paths;
-      const identity = recorded && { ...recorded, runDir, logDir, consoleLogPath };
       try {
-        const vm = identity && (await this.#environment.driver.attach(identity));
-        if (vm !== undefined) return this.#adopt(vm, undefined);
-        await this.#becomeStopped('its VM ended while the host agent was away');
+        await this.#reattach();
       } catch (thrown) {
         const error = fromUnknown(thrown);
         this.#environment.log.warn({ sandboxId: this.id, err: error }, 'the VM does not answer; ending it');
@@ -114,12 +178,17 @@ export class Sandbox {
    */
   async guest(): Promise<Guest> {
     const { state, reason } = this.#journal;
-    if (!takesCommands(state) || this.#session === undefined) {
+    if (!takesCommands(state) || this.#live === undefined) {
       const why = reason === undefined ? '' : `: ${reason}`;
       throw new DormouseError('invalid_state', `the sandbox is ${state}${why}`);
     }
     this.touch();
-    return await this.#session.guest();
+    return await this.#live.session.guest();
+  }
+
+  /** Resolves when all memory of a restored sandbox is there, or will never be. */
+  async loaded(): Promise<void> {
+    await this.#live?.loading;
   }
 
   /** Notes that somebody uses the sandbox. */
@@ -141,7 +210,7 @@ export class Sandbox {
     });
   }
 
-  /** Frees everything: process, RAM, layer, sockets, journal. Equal calls join. */
+  /** Frees everything: process, RAM, layers, sockets, journal. Equal calls join. */
   destroy(): Promise<void> {
     this.#abort.abort();
     this.#destroying ??= this.#queue.run(() => this.#removeEverything());
@@ -150,70 +219,341 @@ export class Sandbox {
 
   /** Lets go of the VM without ending it: for an agent that stops while its sandboxes run on. */
   async release(): Promise<void> {
-    await this.#session?.close();
-    this.#vm?.detach();
+    await this.#live?.session.close();
+    this.#live?.vm.detach();
   }
 
-  async #boot(): Promise<void> {
-    const { paths, spec } = this;
-    const { config, log } = this.#environment;
-    const user = await this.#user();
-    await mkdir(paths.dir, { recursive: true, mode: 0o711 });
-    await this.#record({});
-    await createLayer(paths.layer, imagePath(config.assetsDir, spec.imageId), user);
-    const startedAt = performance.now();
-    const { vm, link } = await bootGuest(
+  async #firstVm(origin: Origin): Promise<StartedVm> {
+    if (origin.kind === 'boot') return await this.#boot();
+    if (origin.kind === 'disk') {
+      await this.#environment.store.verify(origin.id, { diskOnly: true });
+      return await this.#boot({ kind: 'generation', id: origin.id });
+    }
+    try {
+      const { spec, paths } = this;
+      const request = { spec, generationId: origin.id, consoleLogPath: paths.consoleLog, as: 'new' } as const;
+      return await restoreVm(this.#environment, request, this.#abort.signal);
+    } catch (thrown) {
+      const error = fromUnknown(thrown);
+      if (!origin.orBoot || error.code === 'cancelled' || error.code === 'no_capacity') throw error;
+      this.#environment.log.warn(
+        { sandboxId: this.id, err: error },
+        'the frozen template cannot be restored; booting',
+      );
+      return await this.#boot();
+    }
+  }
+
+  #boot(base: Disk['base'] = { kind: 'image', id: this.spec.imageId }): Promise<StartedVm> {
+    const { log } = this.#environment;
+    return bootVm(
+      this.#environment,
       {
-        ...this.#environment,
+        spec: this.spec,
+        base,
+        consoleLogPath: this.paths.consoleLog,
         onFailedAttempt: (error) =>
           log.warn({ sandboxId: this.id, err: error }, 'the guest did not come up; again'),
       },
-      {
-        paths,
-        spec,
-        user,
-        onStarted: (started) => this.#record({ vm: { pid: started.pid, startTicks: started.startTicks } }),
-      },
       this.#abort.signal,
     );
-    try {
-      await configureGuest(new Guest(link), spec);
-      await this.#record({ state: 'running', startedAtMs: Date.now() });
-    } catch (error) {
-      await vm.kill();
-      throw error;
-    }
-    this.#adopt(vm, link);
-    log.info({ sandboxId: this.id, bootMs: Math.round(performance.now() - startedAt) }, 'sandbox is running');
   }
 
-  #adopt(vm: MicroVm, link: GuestLink | undefined): void {
+  /** Records that a VM lives, and makes it the sandbox's. Ends it when that cannot be recorded. */
+  async #begin(started: StartedVm, change: Partial<Journal>): Promise<void> {
+    const { slot, vm, link, disk, loading } = started;
+    const { pid, startTicks } = vm;
+    try {
+      await this.#record({
+        state: 'running',
+        vm: { ...slot.record, pid, startTicks },
+        disk,
+        startedAtMs: Date.now(),
+        paused: undefined,
+        resumeAtStart: undefined,
+        reason: undefined,
+        ...change,
+      });
+    } catch (error) {
+      link.drop(fromUnknown(error));
+      await vm.kill();
+      await this.#environment.slots.release(slot);
+      await this.#environment.layers.remove(disk.layers);
+      throw error;
+    }
+    this.#adopt({ slot, vm, session: this.#session(vm, link), loading });
+    this.#environment.log.info({ sandboxId: this.id, pid }, 'sandbox is running');
+  }
+
+  #session(vm: MicroVm, link: StartedVm['link'] | undefined): GuestSession {
     const { log } = this.#environment;
-    this.#vm = vm;
-    this.touch();
-    this.#session = new GuestSession(vm, link, (error) => {
+    return new GuestSession(vm, link, (error) => {
       log.warn(
         { sandboxId: this.id, code: error.code, detail: error.message },
         'the link to the guest was lost',
       );
     });
-    void vm.exited.then((exit) => this.#queue.run(() => this.#onExit(vm, exit))).catch(() => {});
   }
 
-  async #onExit(vm: MicroVm, exit: VmExit): Promise<void> {
-    if (this.#vm !== vm || this.#journal.state !== 'running') return;
+  #adopt(live: LiveVm): void {
+    this.#live = live;
+    this.touch();
+    void live.vm.exited.then((exit) => this.#queue.run(() => this.#onExit(live, exit))).catch(() => {});
+    void live.loading?.then((result) => {
+      if (result instanceof DormouseError) return this.#queue.run(() => this.#onLoadFailure(live, result));
+    });
+  }
+
+  async #onExit(live: LiveVm, exit: VmExit): Promise<void> {
+    if (this.#live !== live || this.#journal.state !== 'running') return;
+    // A VM whose memory cannot come ends itself, or is ended: that is the restore's failure.
+    const loaded = await this.#loadedOrUndefined(live);
+    if (loaded instanceof DormouseError) return await this.#onLoadFailure(live, loaded);
     await this.#becomeStopped(exitReason(exit));
     this.#environment.log.warn({ sandboxId: this.id, ...exit }, 'the VM ended by itself');
   }
 
+  /** The result of a restore that is over, or of one whose VM has ended; undefined after a boot. */
+  async #loadedOrUndefined({ loading }: LiveVm): Promise<Served | DormouseError | undefined> {
+    return await loading;
+  }
+
+  /**
+   * Hazard 7: memory that was still missing will never come, so the guest cannot go on. It is restored again from the
+   * moment it began with, or, when that is damaged, booted from its disk.
+   */
+  async #onLoadFailure(live: LiveVm, error: DormouseError): Promise<void> {
+    const { memoryBase, state, generation } = this.#journal;
+    if (this.#live !== live || memoryBase === undefined || state !== 'running') return;
+    this.#environment.log.warn({ sandboxId: this.id, err: error }, 'the restore broke off; restoring again');
+    await this.#endVm(new DormouseError('guest_unreachable', 'the sandbox is being restored again'));
+    await this.#dropDisk();
+    await this.#record({ state: 'pausing' });
+    await this.#record({
+      state: 'paused',
+      ...NO_VM,
+      paused: { generationId: memoryBase, kind: 'full', atMs: Date.now() },
+      reason: `its restore broke off: ${error.message}`,
+    });
+    await this.#resume(generation, {}).catch((thrown: unknown) => {
+      this.#environment.log.warn(
+        { sandboxId: this.id, err: fromUnknown(thrown) },
+        'the sandbox stays paused',
+      );
+    });
+  }
+
+  async #pause(kind: Manifest['kind'], resumeAtStart: boolean): Promise<void> {
+    if (this.#journal.state === 'paused') return;
+    const live = await this.#readyToFreeze('paused');
+    const paused = await pauseVm(this.#environment, {
+      ...(await this.#freezable(live)),
+      kind,
+      onBegun: (intent) => this.#record({ state: 'pausing', intent }),
+      onFailed: (error) => this.#runOn(live, kind, error),
+    });
+    // There is a new moment now, and the VM must not write to its disk any more: from here it only goes forward.
+    await this.#becomePaused({ ...paused, kind, atMs: Date.now() }, resumeAtStart);
+  }
+
+  async #becomePaused(paused: PausedMoment, resumeAtStart: boolean): Promise<void> {
+    const { onStep } = this.#environment;
+    const layers = this.#journal.disk?.layers ?? [];
+    await this.#record({ state: 'paused', ...NO_VM, paused, resumeAtStart });
+    await onStep?.('recorded');
+    await this.#endVm(
+      new DormouseError('invalid_state', 'the sandbox was paused; what ran in it goes on when it is resumed'),
+    );
+    await this.#environment.layers.remove(layers);
+    await onStep?.('freed');
+  }
+
+  async #resume(generation: number, options: ResumeOptions): Promise<void> {
+    const { state, paused } = this.#journal;
+    if (state === 'running') {
+      if (generation > this.#journal.generation) await this.#record({ generation });
+      return;
+    }
+    if (state !== 'paused' || paused === undefined) {
+      throw new DormouseError('invalid_state', `the sandbox is ${state}, so it cannot be resumed`);
+    }
+    await this.#record({ state: 'resuming', generation });
+    try {
+      await this.#resumeFrom(paused, options);
+    } catch (error) {
+      if (this.#journal.state === 'resuming') await this.#record({ state: 'paused' });
+      throw error;
+    }
+  }
+
+  async #resumeFrom({ generationId, kind }: PausedMoment, options: ResumeOptions): Promise<void> {
+    const { store, log, onStep } = this.#environment;
+    if (kind === 'full' && options.reboot !== true) {
+      try {
+        const { spec, paths } = this;
+        const request = { spec, generationId, consoleLogPath: paths.consoleLog, as: 'itself' } as const;
+        const started = await restoreVm(this.#environment, request, this.#abort.signal);
+        await this.#begin(started, { resumedBy: 'memory', memoryBase: generationId });
+        await onStep?.('resumed');
+        return;
+      } catch (thrown) {
+        const error = fromUnknown(thrown);
+        if (error.code !== 'snapshot_corrupt' || options.failOnMemoryLoss === true) throw error;
+        log.warn({ sandboxId: this.id, err: error }, 'the memory is damaged; booting from the disk');
+        await this.#reboot(generationId, `its memory was lost: ${error.message}`);
+        return;
+      }
+    }
+    await store.verify(generationId, { diskOnly: true });
+    await this.#reboot(generationId, undefined);
+  }
+
+  /** Boots from the disk of a generation, if that is whole. */
+  async #reboot(generationId: string, reason: string | undefined): Promise<void> {
+    await this.#environment.store.verify(generationId, { diskOnly: true });
+    const started = await this.#boot({ kind: 'generation', id: generationId });
+    await this.#begin(started, { resumedBy: 'reboot', memoryBase: undefined, reason });
+  }
+
+  async #moment(kind: Manifest['kind']): Promise<Manifest> {
+    const { state, paused } = this.#journal;
+    if (state === 'paused' && paused !== undefined) {
+      if (kind === 'full' && paused.kind === 'disk') {
+        throw new DormouseError('invalid_state', 'the sandbox was paused without its memory', {
+          suggestion: 'Resume it first, or keep its disk only.',
+        });
+      }
+      return this.#environment.store.read(paused.generationId);
+    }
+    const live = await this.#readyToFreeze('kept');
+    await this.#record({ state: 'snapshotting' });
+    let done: Checkpointed;
+    try {
+      done = await checkpoint(this.#environment, {
+        ...(await this.#freezable(live)),
+        kind,
+        onDisk: (disk) => this.#record({ disk }),
+        onStanding: (error) => this.#wake(live, kind, error),
+      });
+    } catch (thrown) {
+      const error = fromUnknown(thrown);
+      if (this.#journal.state === 'snapshotting') await this.#record({ state: 'running' });
+      throw error;
+    }
+    const { manifest, disk, stoppedMs } = done;
+    const memoryBase = kind === 'full' ? manifest.id : this.#journal.memoryBase;
+    await this.#record({ state: 'running', disk, memoryBase });
+    this.#environment.log.info({ sandboxId: this.id, stoppedMs: Math.round(stoppedMs) }, 'kept a moment');
+    return manifest;
+  }
+
+  /** The VM, once all its memory is there. @throws DormouseError `invalid_state` */
+  async #readyToFreeze(what: string): Promise<LiveVm> {
+    const live = this.#live;
+    if (this.#journal.state !== 'running' || live === undefined) {
+      throw new DormouseError(
+        'invalid_state',
+        `the sandbox is ${this.#journal.state}, so it cannot be ${what}`,
+      );
+    }
+    const result = await live.loading;
+    if (!(result instanceof DormouseError)) return live;
+    throw new DormouseError('pause_failed', `the sandbox is being restored again: ${result.message}`);
+  }
+
+  async #freezable(live: LiveVm) {
+    const { disk, memoryBase } = this.#journal;
+    if (disk === undefined) throw new DormouseError('internal', 'a running sandbox has no disk');
+    const guest = await live.session.guest();
+    return { spec: this.spec, vm: live.vm, slot: live.slot, guest, disk, memoryBase };
+  }
+
+  /** A pause has failed: the VM runs on, if there still is one. */
+  async #runOn(live: LiveVm, kind: Manifest['kind'], error: DormouseError): Promise<void> {
+    if (await this.#wake(live, kind, error)) await this.#record({ state: 'running', intent: undefined });
+    else await this.#becomeStopped(`its VM ended while it was being paused: ${error.message}`);
+  }
+
+  /** Lets a VM that stands still go on. False when it has ended. */
+  async #wake(live: LiveVm, kind: Manifest['kind'], cause: DormouseError | undefined): Promise<boolean> {
+    const { log } = this.#environment;
+    if (cause !== undefined) {
+      log.warn({ sandboxId: this.id, err: cause }, 'the freeze failed; the sandbox runs on');
+    }
+    try {
+      await live.vm.thaw();
+      const guest = await live.session.guest();
+      if (kind === 'disk') await guest.thaw();
+      await wakeAgain(guest);
+      return true;
+    } catch (thrown) {
+      const error = fromUnknown(thrown);
+      const over = Symbol('over');
+      const ended = await Promise.race([live.vm.exited, Promise.resolve(over)]);
+      if (ended !== over) return false;
+      log.warn({ sandboxId: this.id, err: error }, 'the guest does not confirm that it goes on');
+      return (await live.vm.loading().catch(() => undefined)) !== undefined;
+    }
+  }
+
+  async #reattach(): Promise<void> {
+    const { store, slots, driver } = this.#environment;
+    const { state, vm: recorded, intent } = this.#journal;
+    if (state === 'resuming') return await this.#record({ state: 'paused' });
+    if (recorded === undefined) return await this.#becomeStopped('it had no VM');
+    const slot = await slots.adopt(recorded);
+    const { pid, startTicks } = recorded;
+    const { consoleLog: consoleLogPath } = this.paths;
+    const committed = intent !== undefined && (await store.list()).includes(intent);
+    const identity = { runDir: slot.runDir, logDir: slot.dir, consoleLogPath, pid, startTicks };
+    const vm = await driver.attach(identity);
+    if (vm !== undefined) {
+      this.#adopt({ slot, vm, session: this.#session(vm, undefined), loading: this.#awaitLoaded(vm) });
+    }
+    if (state === 'pausing' && committed) {
+      const { kind } = store.read(intent);
+      return await this.#becomePaused({ generationId: intent, kind, atMs: Date.now() }, false);
+    }
+    if (vm === undefined) return await this.#becomeStopped('its VM ended while the host agent was away');
+    if (state === 'pausing' || state === 'snapshotting') {
+      await this.#correctDisk(vm);
+      await this.#wake(this.#live!, 'disk', undefined);
+      await this.#record({ state: 'running', intent: undefined });
+    }
+  }
+
+  /** The journal names a layer before the VM gets it: what the VM has is what counts. */
+  async #correctDisk(vm: MicroVm): Promise<void> {
+    const { disk } = this.#journal;
+    const top = this.#environment.layers.layerAt(await vm.topLayer());
+    if (disk === undefined || top === undefined || disk.layers[0] === top) return;
+    await this.#record({ disk: { ...disk, layers: disk.layers.slice(disk.layers.indexOf(top)) } });
+  }
+
+  /** The page server of a restore outlives an agent; this only watches it. */
+  async #awaitLoaded(vm: MicroVm): Promise<Served | DormouseError> {
+    const deadline = performance.now() + LOAD_TIMEOUT_MS;
+    for (;;) {
+      const loading = await vm.loading().catch(() => 'broken' as const);
+      if (loading === 'done') return NOTHING_SERVED;
+      if (loading === 'broken' || performance.now() > deadline) {
+        return new DormouseError('restore_failed', 'the memory of the sandbox does not come');
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOAD_POLL_MS));
+    }
+  }
+
   async #askToPowerOff(): Promise<void> {
-    const vm = this.#vm;
-    if (vm === undefined || this.#session === undefined) return;
+    const live = this.#live;
+    if (live === undefined) return;
     const patience = AbortSignal.timeout(SHUTDOWN_TIMEOUT_MS);
     try {
-      const guest = await this.#session.guest();
+      const guest = await live.session.guest();
       await guest.shutdown('powerOff', { graceMs: SHUTDOWN_GRACE_MS, signal: patience });
-      await Promise.race([vm.exited, new Promise((resolve) => patience.addEventListener('abort', resolve))]);
+      await Promise.race([
+        live.vm.exited,
+        new Promise((resolve) => patience.addEventListener('abort', resolve)),
+      ]);
     } catch (error) {
       this.#environment.log.warn(
         { sandboxId: this.id, err: fromUnknown(error) },
@@ -223,34 +563,36 @@ export class Sandbox {
   }
 
   async #becomeStopped(reason: string): Promise<void> {
-    await this.#endVm();
-    await rm(this.paths.memory, { force: true });
-    await this.#record({ state: 'stopped', reason, vm: undefined });
+    await this.#endVm(new DormouseError('invalid_state', `the sandbox is stopped: ${reason}`));
+    await this.#record({ state: 'stopped', reason, vm: undefined, intent: undefined });
   }
 
   async #removeEverything(): Promise<void> {
     const { paths } = this;
     const present = await readdir(paths.dir).catch(() => undefined);
     if (present !== undefined && !isFinal(this.#journal.state)) await this.#record({ state: 'stopping' });
-    await this.#endVm();
-    await rm(paths.memory, { force: true });
+    await this.#endVm(new DormouseError('not_found', 'the sandbox was deleted'));
+    await this.#dropDisk();
     if (present === undefined) return;
     const doomed = join(sandboxesDir(this.#environment.config), `${DELETING_PREFIX}${this.id}`);
     await rename(paths.dir, doomed);
     await rm(doomed, { recursive: true, force: true });
   }
 
-  async #endVm(): Promise<void> {
-    const vm = this.#vm;
-    this.#vm = undefined;
-    await this.#session?.close();
-    this.#session = undefined;
-    await vm?.kill();
-    await endProcessesOf(this.paths.runDir);
+  async #dropDisk(): Promise<void> {
+    await this.#environment.layers.remove(this.#journal.disk?.layers ?? []);
   }
 
-  async #user(): Promise<VmUser | undefined> {
-    return this.#journal.uid === undefined ? undefined : await vmUser(this.#journal.uid);
+  /** Ends the VM and gives its place up, also one that only the journal knows. */
+  async #endVm(reason: DormouseError): Promise<void> {
+    const live = this.#live;
+    this.#live = undefined;
+    live?.session.drop(reason);
+    await live?.vm.kill();
+    const { slots } = this.#environment;
+    const { vm } = this.#journal;
+    const slot = live?.slot ?? (vm === undefined ? undefined : await slots.adopt(vm));
+    if (slot !== undefined) await slots.release(slot);
   }
 
   async #record(change: Partial<Journal>): Promise<void> {
@@ -258,8 +600,23 @@ export class Sandbox {
     if (next.state !== this.#journal.state) assertMove(this.#journal.state, next.state);
     await writeJournal(this.paths.journal, next);
     this.#journal = next;
+    if (change.disk !== undefined) this.#environment.layers.recorded(change.disk);
   }
 }
+
+/** What the journal of a sandbox without a VM does not say. */
+const NO_VM = { vm: undefined, disk: undefined, memoryBase: undefined, intent: undefined } as const;
+
+/** Of a restore that another process has begun, nobody here knows more than that it is over. */
+const NOTHING_SERVED: Served = {
+  requests: 0,
+  sentAhead: 0,
+  pushed: 0,
+  bytesSent: 0,
+  untilRunningMs: 0,
+  untilLoadedMs: 0,
+  requestLatencyUs: { p50: 0, p95: 0, max: 0 },
+};
 
 function exitReason(exit: VmExit): string {
   if (exit.exitCode === 0) return 'the guest powered off or restarted';

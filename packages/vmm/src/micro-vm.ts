@@ -68,8 +68,6 @@ export interface MicroVm {
   readonly guestSocketPath: string;
   /** Resolves when the process has ended, for whatever reason. Never rejects. */
   readonly exited: Promise<VmExit>;
-  /** Facts about the VMM that device state depends on: it is restored only where they are the same. */
-  readonly vmmVersion: string;
   /**
    * Stops the processor, writes what the disk's caches hold, and saves the state of all devices. The memory file holds
    * still until `thaw`. A VM that was frozen stays so when this fails.
@@ -86,6 +84,10 @@ export interface MicroVm {
    * @param path the layer, whose header names the present topmost one as its backing file
    */
   pushLayer(path: string): Promise<void>;
+  /** Whether a restore still goes on: `broken` when the rest of the memory will never come. */
+  loading(): Promise<'done' | 'loading' | 'broken'>;
+  /** Path of the layer the VM writes to. */
+  topLayer(): Promise<string>;
   /** Ends the process at once and waits until it is gone. Idempotent. */
   kill(): Promise<void>;
   /** Lets go of the VM without ending it: closes what this object holds open. Idempotent. */
@@ -120,6 +122,11 @@ export interface StandbyVm {
 
 /** A virtual machine monitor. */
 export interface VmDriver {
+  /**
+   * What device state depends on besides the machine's own size and kernel: it is restored only where all of this is
+   * the same. Facts by name.
+   */
+  facts(accelerator: Accelerator): Promise<Readonly<Record<string, string | number>>>;
   /**
    * Starts a VM. Answers when the processor runs, which is before the guest's user space is up.
    *

@@ -5,7 +5,15 @@ import type { HostFacts } from '../host-facts.js';
 import type { RpcBoundary } from './boundary.js';
 import { exec } from './exec.js';
 import { listDirectory, readFile, userOption, writeFile } from './files.js';
-import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateMessage } from './messages.js';
+import {
+  entryMessage,
+  forkMessage,
+  processMessage,
+  sandboxMessage,
+  sandboxRequest,
+  snapshotMessage,
+  templateMessage,
+} from './messages.js';
 
 const DEFAULT_CONSOLE_BYTES = 65_536;
 const MAX_CONSOLE_BYTES = 1024 * 1024;
@@ -35,6 +43,34 @@ export function hostService(
     destroySandbox: ({ id }) =>
       answer(async () => {
         await host.destroy(id);
+        return {};
+      }),
+
+    pauseSandbox: ({ id, generation, diskOnly }) =>
+      answer(async () => ({
+        sandbox: sandboxMessage(await host.pause(id, Number(generation), diskOnly ? 'disk' : 'full')),
+      })),
+    resumeSandbox: ({ id, generation, reboot, failOnMemoryLoss }) =>
+      answer(async () => ({
+        sandbox: sandboxMessage(await host.resume(id, Number(generation), { reboot, failOnMemoryLoss })),
+      })),
+    forkSandbox: ({ id, children }) =>
+      answer(async () => {
+        const wanted = children.map((child) => ({ id: child.id, generation: Number(child.generation) }));
+        return { results: (await host.fork(id, wanted)).map(forkMessage) };
+      }),
+    createSnapshot: ({ id, sandboxId, diskOnly }) =>
+      answer(async () => {
+        const snapshot = await host.createSnapshot(id, sandboxId, diskOnly ? 'disk' : 'full');
+        return { snapshot: snapshotMessage(snapshot, host.sizesOf(snapshot)) };
+      }),
+    listSnapshots: () =>
+      answer(async () => ({
+        snapshots: host.listSnapshots().map((snapshot) => snapshotMessage(snapshot, host.sizesOf(snapshot))),
+      })),
+    deleteSnapshot: ({ id }) =>
+      answer(async () => {
+        await host.deleteSnapshot(id);
         return {};
       }),
 
@@ -101,4 +137,12 @@ export function hostService(
   };
 }
 
-const EMPTY_SPEC = { template: '', vcpus: 0, memoryMb: 0, envs: {}, internet: false, hostname: '' };
+const EMPTY_SPEC = {
+  template: '',
+  vcpus: 0,
+  memoryMb: 0,
+  envs: {},
+  internet: false,
+  hostname: '',
+  snapshotId: '',
+};

@@ -1,12 +1,12 @@
 import { create } from '@bufbuild/protobuf';
 import * as api from '@dormouse/host-api';
-import { type Entry, type HostConfig, type Journal, QemuDriver, Sandbox } from '@dormouse/sandbox';
+import type { Entry, Journal } from '@dormouse/sandbox';
 import { describe, expect, test } from 'vitest';
 import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateMessage } from './messages.js';
 
 const ID = 'sb0123456789abcdefghij';
 const JOURNAL: Journal = {
-  version: 1,
+  version: 2,
   id: ID,
   generation: 3,
   state: 'running',
@@ -25,24 +25,9 @@ const JOURNAL: Journal = {
   startedAtMs: 1_767_323_050_000,
 };
 
-function sandboxOf(journal: Journal): Sandbox {
-  const config: HostConfig = {
-    dataDir: '/data',
-    assetsDir: '/data',
-    memoryDir: '/shm',
-    agentPath: '/agent',
-    accelerator: 'tcg',
-  };
-  return new Sandbox(
-    {
-      config,
-      driver: new QemuDriver(),
-      accelerator: 'tcg',
-      kernel: { version: '6.1', vmlinuxPath: '/vmlinux', initramfsPath: '/initramfs' },
-      log: { info: () => {}, warn: () => {} },
-    },
-    journal,
-  );
+function sandboxOf(journal: Journal) {
+  const { spec, createdAtMs, startedAtMs = createdAtMs } = journal;
+  return { journal, spec, lastActiveAtMs: startedAtMs };
 }
 
 describe('a sandbox on the wire', () => {

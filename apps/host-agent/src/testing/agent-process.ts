@@ -59,6 +59,8 @@ function environmentOf(dataDir: string): NodeJS.ProcessEnv {
     DORMOUSE_DATA: dataDir,
     DORMOUSE_SHM_DIR: join('/dev/shm', basename(dataDir)),
     DORMOUSE_LOG_LEVEL: 'info',
+    DORMOUSE_FREEZE_TEMPLATE: '',
+    DORMOUSE_STANDBYS: '0',
   };
 }
 

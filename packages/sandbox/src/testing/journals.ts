@@ -5,10 +5,17 @@ export function sandboxId(name: string): string {
   return `sb${name.padStart(20, '0')}`;
 }
 
+/** A VM that has ended long ago, as a journal names it. */
+export const DEAD_VM: NonNullable<Journal['vm']> = {
+  slot: 'vm0123456789abcdef',
+  pid: 4_194_305,
+  startTicks: 1,
+};
+
 /** A journal as of a sandbox that runs, with some of it changed. */
 export function journalOf(id: string, change: Partial<Journal> = {}): Journal {
   return {
-    version: 1,
+    version: 2,
     id,
     generation: 1,
     state: 'running',

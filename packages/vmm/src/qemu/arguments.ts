@@ -67,7 +67,10 @@ export function kernelCommandLine(options: KernelCommandLineOptions): string {
  * Everything emulation offers but what makes it slower: string instructions that are announced as fast are emulated
  * byte by byte, and a fifth level of page tables is one more step in every walk.
  */
-const EMULATED_CPU = 'max,-erms,-fsrm,-la57';
+export const EMULATED_CPU = 'max,-erms,-fsrm,-la57';
+
+/** QEMU's machine without PCI and firmware. */
+export const MACHINE_TYPE = 'microvm';
 
 function acceleratorArguments(accelerator: Accelerator): string[] {
   return accelerator === 'kvm'
@@ -166,7 +169,7 @@ export function qemuArguments(
     'dormouse',
     ...(features.seccomp ? ['-sandbox', SYSTEM_CALL_FILTER] : []),
     '-M',
-    'microvm,acpi=on,rtc=on,isa-serial=on,memory-backend=ram',
+    `${MACHINE_TYPE},acpi=on,rtc=on,isa-serial=on,memory-backend=ram`,
     ...acceleratorArguments(spec.accelerator),
     '-smp',
     String(spec.vcpus),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import type {
+  Accelerator,
   MachineSpec,
   MicroVm,
   StandbySpec,
@@ -14,6 +15,7 @@ import type {
 } from '../micro-vm.js';
 import { isSameProcess, processStartTicks } from '../process-identity.js';
 import { kernelCommandLine, qemuCommand, vmSockets } from './arguments.js';
+import { qemuFacts } from './facts.js';
 import { type QemuFeatures, qemuFeatures } from './features.js';
 import { hostTscKhz } from './host-tsc.js';
 import { QemuStandby } from './qemu-standby.js';
@@ -48,6 +50,10 @@ export class QemuDriver implements VmDriver {
       });
       return new QemuStandby(control);
     });
+  }
+
+  facts(accelerator: Accelerator): Promise<Readonly<Record<string, string | number>>> {
+    return qemuFacts(accelerator);
   }
 
   async attach(identity: VmIdentity): Promise<MicroVm | undefined> {

@@ -48,7 +48,9 @@ describe('a frozen VM', () => {
     const before = await fileHash(spec.memoryPath);
     const layer = join(spec.logDir, 'layer.qcow2');
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', spec.diskPath, layer]);
+    expect(await vm.topLayer()).toBe(spec.diskPath);
     await vm.pushLayer(layer);
+    expect(await vm.topLayer()).toBe(layer);
     expect(await fileHash(spec.memoryPath)).toBe(before);
     await vm.thaw();
     await greetGuest(vm.guestSocketPath, true);

@@ -7,7 +7,7 @@ import type { MicroVm, VmExit, VmLife } from '../micro-vm.js';
 import { isSameProcess, waitForDeath } from '../process-identity.js';
 import { layerNode, layerOptions, topmostLayer, vmSockets } from './arguments.js';
 import { endMigration, saveDevices } from './freeze.js';
-import type { QmpClient } from './qmp.js';
+import type { BlockNode, QmpClient } from './qmp.js';
 
 const KILL_TIMEOUT_MS = 10_000;
 /** Between the control connection's end and the process's own: QEMU closes its sockets a moment before it exits. */
@@ -55,10 +55,6 @@ export class QemuVm implements MicroVm {
     this.exited = this.#watch(parts);
   }
 
-  get vmmVersion(): string {
-    return this.qmp.version;
-  }
-
   freeze(signal?: AbortSignal): Promise<Uint8Array> {
     return saveDevices(this.qmp, join(this.#runDir, 'freeze.sock'), signal);
   }
@@ -69,8 +65,7 @@ export class QemuVm implements MicroVm {
   }
 
   async pushLayer(path: string): Promise<void> {
-    const nodes = await this.qmp.execute('query-named-block-nodes', { flat: true });
-    const top = topmostLayer(nodes.map((node) => node['node-name']));
+    const { top } = await this.#layers();
     await this.qmp.execute('blockdev-add', { ...layerOptions(top + 1, path), backing: null });
     try {
       await this.qmp.execute('blockdev-snapshot', { node: layerNode(top), overlay: layerNode(top + 1) });
@@ -78,6 +73,24 @@ export class QemuVm implements MicroVm {
       await this.qmp.execute('blockdev-del', { 'node-name': layerNode(top + 1) });
       throw error;
     }
+  }
+
+  async loading(): Promise<'done' | 'loading' | 'broken'> {
+    const { status } = await this.qmp.execute('query-migrate');
+    if (status === 'postcopy-active') return 'loading';
+    return status === 'postcopy-paused' || status === 'postcopy-recover' ? 'broken' : 'done';
+  }
+
+  async topLayer(): Promise<string> {
+    const { top, nodes } = await this.#layers();
+    const node = nodes.find((candidate) => candidate['node-name'] === layerNode(top));
+    if (node === undefined) throw new DormouseError('internal', 'the VM has no disk layer');
+    return node.image.filename;
+  }
+
+  async #layers(): Promise<{ readonly top: number; readonly nodes: readonly BlockNode[] }> {
+    const nodes = await this.qmp.execute('query-named-block-nodes', { flat: true });
+    return { top: topmostLayer(nodes.map((node) => node['node-name'])), nodes };
   }
 
   async kill(): Promise<void> {

@@ -19,6 +19,12 @@ const message = z.union([
   z.object({ event: z.string(), data: z.record(z.string(), z.unknown()).optional() }),
 ]);
 
+/** A node of the block graph. */
+export interface BlockNode {
+  readonly 'node-name': string;
+  readonly image: { readonly filename: string };
+}
+
 /** Commands this project sends, with their arguments and answers. Source: QEMU QMP reference manual. */
 export interface QmpCommands {
   qmp_capabilities: { arguments: undefined; result: unknown };
@@ -46,7 +52,7 @@ export interface QmpCommands {
   'blockdev-snapshot': { arguments: { readonly node: string; readonly overlay: string }; result: unknown };
   'query-named-block-nodes': {
     arguments: { readonly flat: true };
-    result: readonly { readonly 'node-name': string }[];
+    result: readonly BlockNode[];
   };
   'query-status': { arguments: undefined; result: { readonly status: string; readonly running: boolean } };
 }

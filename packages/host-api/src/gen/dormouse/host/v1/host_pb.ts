@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file dormouse/host/v1/host.proto.
  */
 export const file_dormouse_host_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("Chtkb3Jtb3VzZS9ob3N0L3YxL2hvc3QucHJvdG8SEGRvcm1vdXNlLmhvc3QudjEiLQoJRXJyb3JJbmZvEgwKBGNvZGUYASABKAkSEgoKc3VnZ2VzdGlvbhgCIAEoCSIQCg5HZXRIb3N0UmVxdWVzdCKAAgoPR2V0SG9zdFJlc3BvbnNlEg8KB2hvc3RfaWQYASABKAkSFQoNYWdlbnRfdmVyc2lvbhgCIAEoCRITCgthY2NlbGVyYXRvchgDIAEoCRIUCgxxZW11X3ZlcnNpb24YBCABKAkSFgoOa2VybmVsX3ZlcnNpb24YBSABKAkSEQoJY3B1X2NvdW50GAYgASgNEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgHIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAggASgEEhwKFGRpc2tfYXZhaWxhYmxlX2J5dGVzGAkgASgEEhUKDXNhbmRib3hfY291bnQYCiABKA0iFgoUTGlzdFRlbXBsYXRlc1JlcXVlc3QiRgoVTGlzdFRlbXBsYXRlc1Jlc3BvbnNlEi0KCXRlbXBsYXRlcxgBIAMoCzIaLmRvcm1vdXNlLmhvc3QudjEuVGVtcGxhdGUimwEKCFRlbXBsYXRlEgwKBG5hbWUYASABKAkSEAoIaW1hZ2VfaWQYAiABKAkSEgoKZGlza19ieXRlcxgDIAEoBBISCgpzaXplX2J5dGVzGAQgASgEEhUKDWNyZWF0ZWRfYXRfbXMYBSABKAMSFQoNZGVmYXVsdF92Y3B1cxgGIAEoDRIZChFkZWZhdWx0X21lbW9yeV9tYhgHIAEoDSLJAQoLU2FuZGJveFNwZWMSEAoIdGVtcGxhdGUYASABKAkSDQoFdmNwdXMYAiABKA0SEQoJbWVtb3J5X21iGAMgASgNEjUKBGVudnMYBCADKAsyJy5kb3Jtb3VzZS5ob3N0LnYxLlNhbmRib3hTcGVjLkVudnNFbnRyeRIQCghpbnRlcm5ldBgFIAEoCBIQCghob3N0bmFtZRgGIAEoCRorCglFbnZzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKEAgoHU2FuZGJveBIKCgJpZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEi0KBXN0YXRlGAMgASgOMh4uZG9ybW91c2UuaG9zdC52MS5TYW5kYm94U3RhdGUSKwoEc3BlYxgEIAEoCzIdLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveFNwZWMSDgoGcmVhc29uGAUgASgJEhUKDWNyZWF0ZWRfYXRfbXMYBiABKAMSFQoNc3RhcnRlZF9hdF9tcxgHIAEoAxIZChFsYXN0X2FjdGl2ZV9hdF9tcxgIIAEoAxISCgpkaXNrX2J5dGVzGAkgASgEEhAKCGltYWdlX2lkGAogASgJIhYKFExpc3RTYW5kYm94ZXNSZXF1ZXN0IkUKFUxpc3RTYW5kYm94ZXNSZXNwb25zZRIsCglzYW5kYm94ZXMYASADKAsyGS5kb3Jtb3VzZS5ob3N0LnYxLlNhbmRib3giHwoRR2V0U2FuZGJveFJlcXVlc3QSCgoCaWQYASABKAkiQAoSR2V0U2FuZGJveFJlc3BvbnNlEioKB3NhbmRib3gYASABKAsyGS5kb3Jtb3VzZS5ob3N0LnYxLlNhbmRib3giYwoUQ3JlYXRlU2FuZGJveFJlcXVlc3QSCgoCaWQYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoBBIrCgRzcGVjGAMgASgLMh0uZG9ybW91c2UuaG9zdC52MS5TYW5kYm94U3BlYyJDChVDcmVhdGVTYW5kYm94UmVzcG9uc2USKgoHc2FuZGJveBgBIAEoCzIZLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveCIjChVEZXN0cm95U2FuZGJveFJlcXVlc3QSCgoCaWQYASABKAkiGAoWRGVzdHJveVNhbmRib3hSZXNwb25zZSKAAgoLRXhlY1JlcXVlc3QSLAoFc3RhcnQYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkV4ZWNTdGFydEgAEi4KBmF0dGFjaBgCIAEoCzIcLmRvcm1vdXNlLmhvc3QudjEuRXhlY0F0dGFjaEgAEg8KBXN0ZGluGAMgASgMSAASMwoLY2xvc2Vfc3RkaW4YBCABKAsyHC5kb3Jtb3VzZS5ob3N0LnYxLkNsb3NlU3RkaW5IABIwCgZyZXNpemUYBSABKAsyHi5kb3Jtb3VzZS5ob3N0LnYxLlRlcm1pbmFsU2l6ZUgAEhAKBnNpZ25hbBgGIAEoBUgAQgkKB21lc3NhZ2UiugIKCUV4ZWNTdGFydBISCgpzYW5kYm94X2lkGAEgASgJEgwKBGFyZ3YYAiADKAkSMwoEZW52cxgDIAMoCzIlLmRvcm1vdXNlLmhvc3QudjEuRXhlY1N0YXJ0LkVudnNFbnRyeRILCgNjd2QYBCABKAkSDAoEdXNlchgFIAEoCRINCgVzdGRpbhgGIAEoCBI1Cgh0ZXJtaW5hbBgHIAEoCzIeLmRvcm1vdXNlLmhvc3QudjEuVGVybWluYWxTaXplSACIAQESCwoDdGFnGAggASgJEhIKCnRpbWVvdXRfbXMYCSABKAQSGgoSa2lsbF9vbl9kaXNjb25uZWN0GAogASgIGisKCUVudnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV90ZXJtaW5hbCI+CgpFeGVjQXR0YWNoEhIKCnNhbmRib3hfaWQYASABKAkSCwoDcGlkGAIgASgNEg8KB2JhY2tsb2cYAyABKAgiDAoKQ2xvc2VTdGRpbiIqCgxUZXJtaW5hbFNpemUSDAoEY29scxgBIAEoDRIMCgRyb3dzGAIgASgNIrMBCgxFeGVjUmVzcG9uc2USMAoHc3RhcnRlZBgBIAEoCzIdLmRvcm1vdXNlLmhvc3QudjEuRXhlY1N0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABISCgh0ZXJtaW5hbBgEIAEoDEgAEi4KBmV4aXRlZBgFIAEoCzIcLmRvcm1vdXNlLmhvc3QudjEuRXhlY0V4aXRlZEgAQgkKB21lc3NhZ2UiGgoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgNIi8KCkV4ZWNFeGl0ZWQSEQoJZXhpdF9jb2RlGAEgASgFEg4KBnNpZ25hbBgCIAEoBSIqChRMaXN0UHJvY2Vzc2VzUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIkUKFUxpc3RQcm9jZXNzZXNSZXNwb25zZRIsCglwcm9jZXNzZXMYASADKAsyGS5kb3Jtb3VzZS5ob3N0LnYxLlByb2Nlc3MiqQEKB1Byb2Nlc3MSCwoDcGlkGAEgASgNEg8KB3J1bm5pbmcYAiABKAgSEAoIdGVybWluYWwYAyABKAgSFQoNc3RhcnRlZF9hdF9tcxgEIAEoAxIRCglleGl0X2NvZGUYBSABKAUSDgoGc2lnbmFsGAYgASgFEgsKA3RhZxgHIAEoCRIMCgR1c2VyGAggASgJEgsKA2N3ZBgJIAEoCRIMCgRhcmd2GAogAygJIkcKFFNpZ25hbFByb2Nlc3NSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSCwoDcGlkGAIgASgNEg4KBnNpZ25hbBgDIAEoBSIXChVTaWduYWxQcm9jZXNzUmVzcG9uc2UihgIKCUZpbGVFbnRyeRIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSKAoEdHlwZRgDIAEoDjIaLmRvcm1vdXNlLmhvc3QudjEuRmlsZVR5cGUSLwoLdGFyZ2V0X3R5cGUYBCABKA4yGi5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVUeXBlEgwKBG1vZGUYBSABKA0SCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDRINCgVvd25lchgIIAEoCRINCgVncm91cBgJIAEoCRIMCgRzaXplGAogASgEEhYKDm1vZGlmaWVkX2F0X21zGAsgASgDEhYKDnN5bWxpbmtfdGFyZ2V0GAwgASgJInEKD1JlYWRGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEdXNlchgDIAEoCRIOCgZvZmZzZXQYBCABKAQSEwoGbGVuZ3RoGAUgASgESACIAQFCCQoHX2xlbmd0aCJbChBSZWFkRmlsZVJlc3BvbnNlEiwKBWVudHJ5GAEgASgLMhsuZG9ybW91c2UuaG9zdC52MS5GaWxlRW50cnlIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSJgChBXcml0ZUZpbGVSZXF1ZXN0EjEKBXN0YXJ0GAEgASgLMiAuZG9ybW91c2UuaG9zdC52MS5Xcml0ZUZpbGVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIl4KDldyaXRlRmlsZVN0YXJ0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR1c2VyGAMgASgJEgwKBG1vZGUYBCABKA0SDgoGYXBwZW5kGAUgASgIIj8KEVdyaXRlRmlsZVJlc3BvbnNlEioKBWVudHJ5GAEgASgLMhsuZG9ybW91c2UuaG9zdC52MS5GaWxlRW50cnkiQQoPU3RhdEZpbGVSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR1c2VyGAMgASgJIj4KEFN0YXRGaWxlUmVzcG9uc2USKgoFZW50cnkYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVFbnRyeSJVChRMaXN0RGlyZWN0b3J5UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEdXNlchgDIAEoCRINCgVkZXB0aBgEIAEoDSJFChVMaXN0RGlyZWN0b3J5UmVzcG9uc2USLAoHZW50cmllcxgBIAMoCzIbLmRvcm1vdXNlLmhvc3QudjEuRmlsZUVudHJ5ImUKFE1ha2VEaXJlY3RvcnlSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR1c2VyGAMgASgJEgwKBG1vZGUYBCABKA0SDwoHcGFyZW50cxgFIAEoCCJDChVNYWtlRGlyZWN0b3J5UmVzcG9uc2USKgoFZW50cnkYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVFbnRyeSJPChFSZW5hbWVGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBGZyb20YAiABKAkSCgoCdG8YAyABKAkSDAoEdXNlchgEIAEoCSJAChJSZW5hbWVGaWxlUmVzcG9uc2USKgoFZW50cnkYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVFbnRyeSJWChFSZW1vdmVGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEdXNlchgDIAEoCRIRCglyZWN1cnNpdmUYBCABKAgiFAoSUmVtb3ZlRmlsZVJlc3BvbnNlIicKEUdldE1ldHJpY3NSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkipQIKEkdldE1ldHJpY3NSZXNwb25zZRIRCgl1cHRpbWVfbXMYASABKAQSEQoJY3B1X2NvdW50GAIgASgNEhMKC2NwdV9idXN5X21zGAMgASgEEhMKC2NwdV9pZGxlX21zGAQgASgEEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgFIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAYgASgEEhsKE21lbW9yeV9jYWNoZWRfYnl0ZXMYByABKAQSGAoQZGlza190b3RhbF9ieXRlcxgIIAEoBBIXCg9kaXNrX3VzZWRfYnl0ZXMYCSABKAQSHAoUZGlza19hdmFpbGFibGVfYnl0ZXMYCiABKAQSFQoNcHJvY2Vzc19jb3VudBgLIAEoDSI7ChJSZWFkQ29uc29sZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIRCgltYXhfYnl0ZXMYAiABKA0iIwoTUmVhZENvbnNvbGVSZXNwb25zZRIMCgRkYXRhGAEgASgMKpoBCgxTYW5kYm94U3RhdGUSHQoZU0FOREJPWF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFVNBTkRCT1hfU1RBVEVfUEVORElORxABEhkKFVNBTkRCT1hfU1RBVEVfUlVOTklORxACEhoKFlNBTkRCT1hfU1RBVEVfU1RPUFBJTkcQAxIZChVTQU5EQk9YX1NUQVRFX1NUT1BQRUQQBCp+CghGaWxlVHlwZRIZChVGSUxFX1RZUEVfVU5TUEVDSUZJRUQQABISCg5GSUxFX1RZUEVfRklMRRABEhcKE0ZJTEVfVFlQRV9ESVJFQ1RPUlkQAhIVChFGSUxFX1RZUEVfU1lNTElOSxADEhMKD0ZJTEVfVFlQRV9PVEhFUhAEMv0MCgtIb3N0U2VydmljZRJOCgdHZXRIb3N0EiAuZG9ybW91c2UuaG9zdC52MS5HZXRIb3N0UmVxdWVzdBohLmRvcm1vdXNlLmhvc3QudjEuR2V0SG9zdFJlc3BvbnNlEmAKDUxpc3RUZW1wbGF0ZXMSJi5kb3Jtb3VzZS5ob3N0LnYxLkxpc3RUZW1wbGF0ZXNSZXF1ZXN0GicuZG9ybW91c2UuaG9zdC52MS5MaXN0VGVtcGxhdGVzUmVzcG9uc2USYAoNTGlzdFNhbmRib3hlcxImLmRvcm1vdXNlLmhvc3QudjEuTGlzdFNhbmRib3hlc1JlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLkxpc3RTYW5kYm94ZXNSZXNwb25zZRJXCgpHZXRTYW5kYm94EiMuZG9ybW91c2UuaG9zdC52MS5HZXRTYW5kYm94UmVxdWVzdBokLmRvcm1vdXNlLmhvc3QudjEuR2V0U2FuZGJveFJlc3BvbnNlEmAKDUNyZWF0ZVNhbmRib3gSJi5kb3Jtb3VzZS5ob3N0LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0GicuZG9ybW91c2UuaG9zdC52MS5DcmVhdGVTYW5kYm94UmVzcG9uc2USYwoORGVzdHJveVNhbmRib3gSJy5kb3Jtb3VzZS5ob3N0LnYxLkRlc3Ryb3lTYW5kYm94UmVxdWVzdBooLmRvcm1vdXNlLmhvc3QudjEuRGVzdHJveVNhbmRib3hSZXNwb25zZRJJCgRFeGVjEh0uZG9ybW91c2UuaG9zdC52MS5FeGVjUmVxdWVzdBoeLmRvcm1vdXNlLmhvc3QudjEuRXhlY1Jlc3BvbnNlKAEwARJgCg1MaXN0UHJvY2Vzc2VzEiYuZG9ybW91c2UuaG9zdC52MS5MaXN0UHJvY2Vzc2VzUmVxdWVzdBonLmRvcm1vdXNlLmhvc3QudjEuTGlzdFByb2Nlc3Nlc1Jlc3BvbnNlEmAKDVNpZ25hbFByb2Nlc3MSJi5kb3Jtb3VzZS5ob3N0LnYxLlNpZ25hbFByb2Nlc3NSZXF1ZXN0GicuZG9ybW91c2UuaG9zdC52MS5TaWduYWxQcm9jZXNzUmVzcG9uc2USUwoIUmVhZEZpbGUSIS5kb3Jtb3VzZS5ob3N0LnYxLlJlYWRGaWxlUmVxdWVzdBoiLmRvcm1vdXNlLmhvc3QudjEuUmVhZEZpbGVSZXNwb25zZTABElYKCVdyaXRlRmlsZRIiLmRvcm1vdXNlLmhvc3QudjEuV3JpdGVGaWxlUmVxdWVzdBojLmRvcm1vdXNlLmhvc3QudjEuV3JpdGVGaWxlUmVzcG9uc2UoARJRCghTdGF0RmlsZRIhLmRvcm1vdXNlLmhvc3QudjEuU3RhdEZpbGVSZXF1ZXN0GiIuZG9ybW91c2UuaG9zdC52MS5TdGF0RmlsZVJlc3BvbnNlEmIKDUxpc3REaXJlY3RvcnkSJi5kb3Jtb3VzZS5ob3N0LnYxLkxpc3REaXJlY3RvcnlSZXF1ZXN0GicuZG9ybW91c2UuaG9zdC52MS5MaXN0RGlyZWN0b3J5UmVzcG9uc2UwARJgCg1NYWtlRGlyZWN0b3J5EiYuZG9ybW91c2UuaG9zdC52MS5NYWtlRGlyZWN0b3J5UmVxdWVzdBonLmRvcm1vdXNlLmhvc3QudjEuTWFrZURpcmVjdG9yeVJlc3BvbnNlElcKClJlbmFtZUZpbGUSIy5kb3Jtb3VzZS5ob3N0LnYxLlJlbmFtZUZpbGVSZXF1ZXN0GiQuZG9ybW91c2UuaG9zdC52MS5SZW5hbWVGaWxlUmVzcG9uc2USVwoKUmVtb3ZlRmlsZRIjLmRvcm1vdXNlLmhvc3QudjEuUmVtb3ZlRmlsZVJlcXVlc3QaJC5kb3Jtb3VzZS5ob3N0LnYxLlJlbW92ZUZpbGVSZXNwb25zZRJXCgpHZXRNZXRyaWNzEiMuZG9ybW91c2UuaG9zdC52MS5HZXRNZXRyaWNzUmVxdWVzdBokLmRvcm1vdXNlLmhvc3QudjEuR2V0TWV0cmljc1Jlc3BvbnNlEloKC1JlYWRDb25zb2xlEiQuZG9ybW91c2UuaG9zdC52MS5SZWFkQ29uc29sZVJlcXVlc3QaJS5kb3Jtb3VzZS5ob3N0LnYxLlJlYWRDb25zb2xlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Chtkb3Jtb3VzZS9ob3N0L3YxL2hvc3QucHJvdG8SEGRvcm1vdXNlLmhvc3QudjEiLQoJRXJyb3JJbmZvEgwKBGNvZGUYASABKAkSEgoKc3VnZ2VzdGlvbhgCIAEoCSIQCg5HZXRIb3N0UmVxdWVzdCKAAgoPR2V0SG9zdFJlc3BvbnNlEg8KB2hvc3RfaWQYASABKAkSFQoNYWdlbnRfdmVyc2lvbhgCIAEoCRITCgthY2NlbGVyYXRvchgDIAEoCRIUCgxxZW11X3ZlcnNpb24YBCABKAkSFgoOa2VybmVsX3ZlcnNpb24YBSABKAkSEQoJY3B1X2NvdW50GAYgASgNEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgHIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAggASgEEhwKFGRpc2tfYXZhaWxhYmxlX2J5dGVzGAkgASgEEhUKDXNhbmRib3hfY291bnQYCiABKA0iFgoUTGlzdFRlbXBsYXRlc1JlcXVlc3QiRgoVTGlzdFRlbXBsYXRlc1Jlc3BvbnNlEi0KCXRlbXBsYXRlcxgBIAMoCzIaLmRvcm1vdXNlLmhvc3QudjEuVGVtcGxhdGUimwEKCFRlbXBsYXRlEgwKBG5hbWUYASABKAkSEAoIaW1hZ2VfaWQYAiABKAkSEgoKZGlza19ieXRlcxgDIAEoBBISCgpzaXplX2J5dGVzGAQgASgEEhUKDWNyZWF0ZWRfYXRfbXMYBSABKAMSFQoNZGVmYXVsdF92Y3B1cxgGIAEoDRIZChFkZWZhdWx0X21lbW9yeV9tYhgHIAEoDSLeAQoLU2FuZGJveFNwZWMSEAoIdGVtcGxhdGUYASABKAkSDQoFdmNwdXMYAiABKA0SEQoJbWVtb3J5X21iGAMgASgNEjUKBGVudnMYBCADKAsyJy5kb3Jtb3VzZS5ob3N0LnYxLlNhbmRib3hTcGVjLkVudnNFbnRyeRIQCghpbnRlcm5ldBgFIAEoCBIQCghob3N0bmFtZRgGIAEoCRITCgtzbmFwc2hvdF9pZBgHIAEoCRorCglFbnZzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLgAgoHU2FuZGJveBIKCgJpZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEi0KBXN0YXRlGAMgASgOMh4uZG9ybW91c2UuaG9zdC52MS5TYW5kYm94U3RhdGUSKwoEc3BlYxgEIAEoCzIdLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveFNwZWMSDgoGcmVhc29uGAUgASgJEhUKDWNyZWF0ZWRfYXRfbXMYBiABKAMSFQoNc3RhcnRlZF9hdF9tcxgHIAEoAxIZChFsYXN0X2FjdGl2ZV9hdF9tcxgIIAEoAxISCgpkaXNrX2J5dGVzGAkgASgEEhAKCGltYWdlX2lkGAogASgJEi8KCnJlc3VtZWRfYnkYCyABKA4yGy5kb3Jtb3VzZS5ob3N0LnYxLlJlc3VtZWRCeRIUCgxwYXVzZWRfYXRfbXMYDCABKAMSEwoLc25hcHNob3RfaWQYDSABKAkiFgoUTGlzdFNhbmRib3hlc1JlcXVlc3QiRQoVTGlzdFNhbmRib3hlc1Jlc3BvbnNlEiwKCXNhbmRib3hlcxgBIAMoCzIZLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveCIfChFHZXRTYW5kYm94UmVxdWVzdBIKCgJpZBgBIAEoCSJAChJHZXRTYW5kYm94UmVzcG9uc2USKgoHc2FuZGJveBgBIAEoCzIZLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveCJjChRDcmVhdGVTYW5kYm94UmVxdWVzdBIKCgJpZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEisKBHNwZWMYAyABKAsyHS5kb3Jtb3VzZS5ob3N0LnYxLlNhbmRib3hTcGVjIkMKFUNyZWF0ZVNhbmRib3hSZXNwb25zZRIqCgdzYW5kYm94GAEgASgLMhkuZG9ybW91c2UuaG9zdC52MS5TYW5kYm94IiMKFURlc3Ryb3lTYW5kYm94UmVxdWVzdBIKCgJpZBgBIAEoCSIYChZEZXN0cm95U2FuZGJveFJlc3BvbnNlIkgKE1BhdXNlU2FuZGJveFJlcXVlc3QSCgoCaWQYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoBBIRCglkaXNrX29ubHkYAyABKAgiQgoUUGF1c2VTYW5kYm94UmVzcG9uc2USKgoHc2FuZGJveBgBIAEoCzIZLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveCJjChRSZXN1bWVTYW5kYm94UmVxdWVzdBIKCgJpZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEg4KBnJlYm9vdBgDIAEoCBIbChNmYWlsX29uX21lbW9yeV9sb3NzGAQgASgIIkMKFVJlc3VtZVNhbmRib3hSZXNwb25zZRIqCgdzYW5kYm94GAEgASgLMhkuZG9ybW91c2UuaG9zdC52MS5TYW5kYm94ImMKEkZvcmtTYW5kYm94UmVxdWVzdBIKCgJpZBgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEi0KCGNoaWxkcmVuGAMgAygLMhsuZG9ybW91c2UuaG9zdC52MS5Gb3JrQ2hpbGQiKwoJRm9ya0NoaWxkEgoKAmlkGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKAQiRAoTRm9ya1NhbmRib3hSZXNwb25zZRItCgdyZXN1bHRzGAEgAygLMhwuZG9ybW91c2UuaG9zdC52MS5Gb3JrUmVzdWx0ImMKCkZvcmtSZXN1bHQSCgoCaWQYASABKAkSKgoHc2FuZGJveBgCIAEoCzIZLmRvcm1vdXNlLmhvc3QudjEuU2FuZGJveBIMCgRjb2RlGAMgASgJEg8KB21lc3NhZ2UYBCABKAki4gEKCFNuYXBzaG90EgoKAmlkGAEgASgJEisKBHNwZWMYAiABKAsyHS5kb3Jtb3VzZS5ob3N0LnYxLlNhbmRib3hTcGVjEhAKCGltYWdlX2lkGAMgASgJEhEKCWRpc2tfb25seRgEIAEoCBISCgpkaXNrX2J5dGVzGAUgASgEEhEKCW93bl9ieXRlcxgGIAEoBBITCgt0b3RhbF9ieXRlcxgHIAEoBBIVCg1jcmVhdGVkX2F0X21zGAggASgDEhIKCnNhbmRib3hfaWQYCSABKAkSEQoJcGFyZW50X2lkGAogASgJIkoKFUNyZWF0ZVNuYXBzaG90UmVxdWVzdBIKCgJpZBgBIAEoCRISCgpzYW5kYm94X2lkGAIgASgJEhEKCWRpc2tfb25seRgDIAEoCCJGChZDcmVhdGVTbmFwc2hvdFJlc3BvbnNlEiwKCHNuYXBzaG90GAEgASgLMhouZG9ybW91c2UuaG9zdC52MS5TbmFwc2hvdCIWChRMaXN0U25hcHNob3RzUmVxdWVzdCJGChVMaXN0U25hcHNob3RzUmVzcG9uc2USLQoJc25hcHNob3RzGAEgAygLMhouZG9ybW91c2UuaG9zdC52MS5TbmFwc2hvdCIjChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSCgoCaWQYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSKAAgoLRXhlY1JlcXVlc3QSLAoFc3RhcnQYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkV4ZWNTdGFydEgAEi4KBmF0dGFjaBgCIAEoCzIcLmRvcm1vdXNlLmhvc3QudjEuRXhlY0F0dGFjaEgAEg8KBXN0ZGluGAMgASgMSAASMwoLY2xvc2Vfc3RkaW4YBCABKAsyHC5kb3Jtb3VzZS5ob3N0LnYxLkNsb3NlU3RkaW5IABIwCgZyZXNpemUYBSABKAsyHi5kb3Jtb3VzZS5ob3N0LnYxLlRlcm1pbmFsU2l6ZUgAEhAKBnNpZ25hbBgGIAEoBUgAQgkKB21lc3NhZ2UiugIKCUV4ZWNTdGFydBISCgpzYW5kYm94X2lkGAEgASgJEgwKBGFyZ3YYAiADKAkSMwoEZW52cxgDIAMoCzIlLmRvcm1vdXNlLmhvc3QudjEuRXhlY1N0YXJ0LkVudnNFbnRyeRILCgNjd2QYBCABKAkSDAoEdXNlchgFIAEoCRINCgVzdGRpbhgGIAEoCBI1Cgh0ZXJtaW5hbBgHIAEoCzIeLmRvcm1vdXNlLmhvc3QudjEuVGVybWluYWxTaXplSACIAQESCwoDdGFnGAggASgJEhIKCnRpbWVvdXRfbXMYCSABKAQSGgoSa2lsbF9vbl9kaXNjb25uZWN0GAogASgIGisKCUVudnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV90ZXJtaW5hbCI+CgpFeGVjQXR0YWNoEhIKCnNhbmRib3hfaWQYASABKAkSCwoDcGlkGAIgASgNEg8KB2JhY2tsb2cYAyABKAgiDAoKQ2xvc2VTdGRpbiIqCgxUZXJtaW5hbFNpemUSDAoEY29scxgBIAEoDRIMCgRyb3dzGAIgASgNIrMBCgxFeGVjUmVzcG9uc2USMAoHc3RhcnRlZBgBIAEoCzIdLmRvcm1vdXNlLmhvc3QudjEuRXhlY1N0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABISCgh0ZXJtaW5hbBgEIAEoDEgAEi4KBmV4aXRlZBgFIAEoCzIcLmRvcm1vdXNlLmhvc3QudjEuRXhlY0V4aXRlZEgAQgkKB21lc3NhZ2UiGgoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgNIi8KCkV4ZWNFeGl0ZWQSEQoJZXhpdF9jb2RlGAEgASgFEg4KBnNpZ25hbBgCIAEoBSIqChRMaXN0UHJvY2Vzc2VzUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIkUKFUxpc3RQcm9jZXNzZXNSZXNwb25zZRIsCglwcm9jZXNzZXMYASADKAsyGS5kb3Jtb3VzZS5ob3N0LnYxLlByb2Nlc3MiqQEKB1Byb2Nlc3MSCwoDcGlkGAEgASgNEg8KB3J1bm5pbmcYAiABKAgSEAoIdGVybWluYWwYAyABKAgSFQoNc3RhcnRlZF9hdF9tcxgEIAEoAxIRCglleGl0X2NvZGUYBSABKAUSDgoGc2lnbmFsGAYgASgFEgsKA3RhZxgHIAEoCRIMCgR1c2VyGAggASgJEgsKA2N3ZBgJIAEoCRIMCgRhcmd2GAogAygJIkcKFFNpZ25hbFByb2Nlc3NSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSCwoDcGlkGAIgASgNEg4KBnNpZ25hbBgDIAEoBSIXChVTaWduYWxQcm9jZXNzUmVzcG9uc2UihgIKCUZpbGVFbnRyeRIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSKAoEdHlwZRgDIAEoDjIaLmRvcm1vdXNlLmhvc3QudjEuRmlsZVR5cGUSLwoLdGFyZ2V0X3R5cGUYBCABKA4yGi5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVUeXBlEgwKBG1vZGUYBSABKA0SCwoDdWlkGAYgASgNEgsKA2dpZBgHIAEoDRINCgVvd25lchgIIAEoCRINCgVncm91cBgJIAEoCRIMCgRzaXplGAogASgEEhYKDm1vZGlmaWVkX2F0X21zGAsgASgDEhYKDnN5bWxpbmtfdGFyZ2V0GAwgASgJInEKD1JlYWRGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEdXNlchgDIAEoCRIOCgZvZmZzZXQYBCABKAQSEwoGbGVuZ3RoGAUgASgESACIAQFCCQoHX2xlbmd0aCJbChBSZWFkRmlsZVJlc3BvbnNlEiwKBWVudHJ5GAEgASgLMhsuZG9ybW91c2UuaG9zdC52MS5GaWxlRW50cnlIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSJgChBXcml0ZUZpbGVSZXF1ZXN0EjEKBXN0YXJ0GAEgASgLMiAuZG9ybW91c2UuaG9zdC52MS5Xcml0ZUZpbGVTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdtZXNzYWdlIl4KDldyaXRlRmlsZVN0YXJ0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR1c2VyGAMgASgJEgwKBG1vZGUYBCABKA0SDgoGYXBwZW5kGAUgASgIIj8KEVdyaXRlRmlsZVJlc3BvbnNlEioKBWVudHJ5GAEgASgLMhsuZG9ybW91c2UuaG9zdC52MS5GaWxlRW50cnkiQQoPU3RhdEZpbGVSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR1c2VyGAMgASgJIj4KEFN0YXRGaWxlUmVzcG9uc2USKgoFZW50cnkYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVFbnRyeSJVChRMaXN0RGlyZWN0b3J5UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEdXNlchgDIAEoCRINCgVkZXB0aBgEIAEoDSJFChVMaXN0RGlyZWN0b3J5UmVzcG9uc2USLAoHZW50cmllcxgBIAMoCzIbLmRvcm1vdXNlLmhvc3QudjEuRmlsZUVudHJ5ImUKFE1ha2VEaXJlY3RvcnlSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoCRIMCgR1c2VyGAMgASgJEgwKBG1vZGUYBCABKA0SDwoHcGFyZW50cxgFIAEoCCJDChVNYWtlRGlyZWN0b3J5UmVzcG9uc2USKgoFZW50cnkYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVFbnRyeSJPChFSZW5hbWVGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBGZyb20YAiABKAkSCgoCdG8YAyABKAkSDAoEdXNlchgEIAEoCSJAChJSZW5hbWVGaWxlUmVzcG9uc2USKgoFZW50cnkYASABKAsyGy5kb3Jtb3VzZS5ob3N0LnYxLkZpbGVFbnRyeSJWChFSZW1vdmVGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEdXNlchgDIAEoCRIRCglyZWN1cnNpdmUYBCABKAgiFAoSUmVtb3ZlRmlsZVJlc3BvbnNlIicKEUdldE1ldHJpY3NSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkipQIKEkdldE1ldHJpY3NSZXNwb25zZRIRCgl1cHRpbWVfbXMYASABKAQSEQoJY3B1X2NvdW50GAIgASgNEhMKC2NwdV9idXN5X21zGAMgASgEEhMKC2NwdV9pZGxlX21zGAQgASgEEhoKEm1lbW9yeV90b3RhbF9ieXRlcxgFIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAYgASgEEhsKE21lbW9yeV9jYWNoZWRfYnl0ZXMYByABKAQSGAoQZGlza190b3RhbF9ieXRlcxgIIAEoBBIXCg9kaXNrX3VzZWRfYnl0ZXMYCSABKAQSHAoUZGlza19hdmFpbGFibGVfYnl0ZXMYCiABKAQSFQoNcHJvY2Vzc19jb3VudBgLIAEoDSI7ChJSZWFkQ29uc29sZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIRCgltYXhfYnl0ZXMYAiABKA0iIwoTUmVhZENvbnNvbGVSZXNwb25zZRIMCgRkYXRhGAEgASgMKosCCgxTYW5kYm94U3RhdGUSHQoZU0FOREJPWF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFVNBTkRCT1hfU1RBVEVfUEVORElORxABEhkKFVNBTkRCT1hfU1RBVEVfUlVOTklORxACEhoKFlNBTkRCT1hfU1RBVEVfU1RPUFBJTkcQAxIZChVTQU5EQk9YX1NUQVRFX1NUT1BQRUQQBBIeChpTQU5EQk9YX1NUQVRFX1NOQVBTSE9UVElORxAFEhkKFVNBTkRCT1hfU1RBVEVfUEFVU0lORxAGEhgKFFNBTkRCT1hfU1RBVEVfUEFVU0VEEAcSGgoWU0FOREJPWF9TVEFURV9SRVNVTUlORxAIKlUKCVJlc3VtZWRCeRIaChZSRVNVTUVEX0JZX1VOU1BFQ0lGSUVEEAASFQoRUkVTVU1FRF9CWV9NRU1PUlkQARIVChFSRVNVTUVEX0JZX1JFQk9PVBACKn4KCEZpbGVUeXBlEhkKFUZJTEVfVFlQRV9VTlNQRUNJRklFRBAAEhIKDkZJTEVfVFlQRV9GSUxFEAESFwoTRklMRV9UWVBFX0RJUkVDVE9SWRACEhUKEUZJTEVfVFlQRV9TWU1MSU5LEAMSEwoPRklMRV9UWVBFX09USEVSEAQyxhEKC0hvc3RTZXJ2aWNlEk4KB0dldEhvc3QSIC5kb3Jtb3VzZS5ob3N0LnYxLkdldEhvc3RSZXF1ZXN0GiEuZG9ybW91c2UuaG9zdC52MS5HZXRIb3N0UmVzcG9uc2USYAoNTGlzdFRlbXBsYXRlcxImLmRvcm1vdXNlLmhvc3QudjEuTGlzdFRlbXBsYXRlc1JlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLkxpc3RUZW1wbGF0ZXNSZXNwb25zZRJgCg1MaXN0U2FuZGJveGVzEiYuZG9ybW91c2UuaG9zdC52MS5MaXN0U2FuZGJveGVzUmVxdWVzdBonLmRvcm1vdXNlLmhvc3QudjEuTGlzdFNhbmRib3hlc1Jlc3BvbnNlElcKCkdldFNhbmRib3gSIy5kb3Jtb3VzZS5ob3N0LnYxLkdldFNhbmRib3hSZXF1ZXN0GiQuZG9ybW91c2UuaG9zdC52MS5HZXRTYW5kYm94UmVzcG9uc2USYAoNQ3JlYXRlU2FuZGJveBImLmRvcm1vdXNlLmhvc3QudjEuQ3JlYXRlU2FuZGJveFJlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLkNyZWF0ZVNhbmRib3hSZXNwb25zZRJjCg5EZXN0cm95U2FuZGJveBInLmRvcm1vdXNlLmhvc3QudjEuRGVzdHJveVNhbmRib3hSZXF1ZXN0GiguZG9ybW91c2UuaG9zdC52MS5EZXN0cm95U2FuZGJveFJlc3BvbnNlEl0KDFBhdXNlU2FuZGJveBIlLmRvcm1vdXNlLmhvc3QudjEuUGF1c2VTYW5kYm94UmVxdWVzdBomLmRvcm1vdXNlLmhvc3QudjEuUGF1c2VTYW5kYm94UmVzcG9uc2USYAoNUmVzdW1lU2FuZGJveBImLmRvcm1vdXNlLmhvc3QudjEuUmVzdW1lU2FuZGJveFJlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLlJlc3VtZVNhbmRib3hSZXNwb25zZRJaCgtGb3JrU2FuZGJveBIkLmRvcm1vdXNlLmhvc3QudjEuRm9ya1NhbmRib3hSZXF1ZXN0GiUuZG9ybW91c2UuaG9zdC52MS5Gb3JrU2FuZGJveFJlc3BvbnNlEmMKDkNyZWF0ZVNuYXBzaG90EicuZG9ybW91c2UuaG9zdC52MS5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaKC5kb3Jtb3VzZS5ob3N0LnYxLkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USYAoNTGlzdFNuYXBzaG90cxImLmRvcm1vdXNlLmhvc3QudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLkxpc3RTbmFwc2hvdHNSZXNwb25zZRJjCg5EZWxldGVTbmFwc2hvdBInLmRvcm1vdXNlLmhvc3QudjEuRGVsZXRlU25hcHNob3RSZXF1ZXN0GiguZG9ybW91c2UuaG9zdC52MS5EZWxldGVTbmFwc2hvdFJlc3BvbnNlEkkKBEV4ZWMSHS5kb3Jtb3VzZS5ob3N0LnYxLkV4ZWNSZXF1ZXN0Gh4uZG9ybW91c2UuaG9zdC52MS5FeGVjUmVzcG9uc2UoATABEmAKDUxpc3RQcm9jZXNzZXMSJi5kb3Jtb3VzZS5ob3N0LnYxLkxpc3RQcm9jZXNzZXNSZXF1ZXN0GicuZG9ybW91c2UuaG9zdC52MS5MaXN0UHJvY2Vzc2VzUmVzcG9uc2USYAoNU2lnbmFsUHJvY2VzcxImLmRvcm1vdXNlLmhvc3QudjEuU2lnbmFsUHJvY2Vzc1JlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLlNpZ25hbFByb2Nlc3NSZXNwb25zZRJTCghSZWFkRmlsZRIhLmRvcm1vdXNlLmhvc3QudjEuUmVhZEZpbGVSZXF1ZXN0GiIuZG9ybW91c2UuaG9zdC52MS5SZWFkRmlsZVJlc3BvbnNlMAESVgoJV3JpdGVGaWxlEiIuZG9ybW91c2UuaG9zdC52MS5Xcml0ZUZpbGVSZXF1ZXN0GiMuZG9ybW91c2UuaG9zdC52MS5Xcml0ZUZpbGVSZXNwb25zZSgBElEKCFN0YXRGaWxlEiEuZG9ybW91c2UuaG9zdC52MS5TdGF0RmlsZVJlcXVlc3QaIi5kb3Jtb3VzZS5ob3N0LnYxLlN0YXRGaWxlUmVzcG9uc2USYgoNTGlzdERpcmVjdG9yeRImLmRvcm1vdXNlLmhvc3QudjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaJy5kb3Jtb3VzZS5ob3N0LnYxLkxpc3REaXJlY3RvcnlSZXNwb25zZTABEmAKDU1ha2VEaXJlY3RvcnkSJi5kb3Jtb3VzZS5ob3N0LnYxLk1ha2VEaXJlY3RvcnlSZXF1ZXN0GicuZG9ybW91c2UuaG9zdC52MS5NYWtlRGlyZWN0b3J5UmVzcG9uc2USVwoKUmVuYW1lRmlsZRIjLmRvcm1vdXNlLmhvc3QudjEuUmVuYW1lRmlsZVJlcXVlc3QaJC5kb3Jtb3VzZS5ob3N0LnYxLlJlbmFtZUZpbGVSZXNwb25zZRJXCgpSZW1vdmVGaWxlEiMuZG9ybW91c2UuaG9zdC52MS5SZW1vdmVGaWxlUmVxdWVzdBokLmRvcm1vdXNlLmhvc3QudjEuUmVtb3ZlRmlsZVJlc3BvbnNlElcKCkdldE1ldHJpY3MSIy5kb3Jtb3VzZS5ob3N0LnYxLkdldE1ldHJpY3NSZXF1ZXN0GiQuZG9ybW91c2UuaG9zdC52MS5HZXRNZXRyaWNzUmVzcG9uc2USWgoLUmVhZENvbnNvbGUSJC5kb3Jtb3VzZS5ob3N0LnYxLlJlYWRDb25zb2xlUmVxdWVzdBolLmRvcm1vdXNlLmhvc3QudjEuUmVhZENvbnNvbGVSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Detail of every error.
@@ -245,6 +245,14 @@ export type SandboxSpec = Message<"dormouse.host.v1.SandboxSpec"> & {
    * @generated from field: string hostname = 6;
    */
   hostname: string;
+
+  /**
+   * Begin where this snapshot was taken, instead of with a fresh template. vcpus and memory are the snapshot's then:
+   * 0, or the same, else failed_precondition (invalid_state).
+   *
+   * @generated from field: string snapshot_id = 7;
+   */
+  snapshotId: string;
 };
 
 /**
@@ -311,6 +319,27 @@ export type Sandbox = Message<"dormouse.host.v1.Sandbox"> & {
    * @generated from field: string image_id = 10;
    */
   imageId: string;
+
+  /**
+   * how its present VM came to life, unless it was created so
+   *
+   * @generated from field: dormouse.host.v1.ResumedBy resumed_by = 11;
+   */
+  resumedBy: ResumedBy;
+
+  /**
+   * 0: it is not paused
+   *
+   * @generated from field: int64 paused_at_ms = 12;
+   */
+  pausedAtMs: bigint;
+
+  /**
+   * what it was spawned from; empty: a template
+   *
+   * @generated from field: string snapshot_id = 13;
+   */
+  snapshotId: string;
 };
 
 /**
@@ -461,6 +490,389 @@ export const DestroySandboxResponseSchema: GenMessage<DestroySandboxResponse> = 
   messageDesc(file_dormouse_host_v1_host, 15);
 
 /**
+ * @generated from message dormouse.host.v1.PauseSandboxRequest
+ */
+export type PauseSandboxRequest = Message<"dormouse.host.v1.PauseSandboxRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * keep the disk and no memory: the next start is a boot
+   *
+   * @generated from field: bool disk_only = 3;
+   */
+  diskOnly: boolean;
+};
+
+/**
+ * Describes the message dormouse.host.v1.PauseSandboxRequest.
+ * Use `create(PauseSandboxRequestSchema)` to create a new message.
+ */
+export const PauseSandboxRequestSchema: GenMessage<PauseSandboxRequest> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 16);
+
+/**
+ * @generated from message dormouse.host.v1.PauseSandboxResponse
+ */
+export type PauseSandboxResponse = Message<"dormouse.host.v1.PauseSandboxResponse"> & {
+  /**
+   * @generated from field: dormouse.host.v1.Sandbox sandbox = 1;
+   */
+  sandbox?: Sandbox | undefined;
+};
+
+/**
+ * Describes the message dormouse.host.v1.PauseSandboxResponse.
+ * Use `create(PauseSandboxResponseSchema)` to create a new message.
+ */
+export const PauseSandboxResponseSchema: GenMessage<PauseSandboxResponse> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 17);
+
+/**
+ * @generated from message dormouse.host.v1.ResumeSandboxRequest
+ */
+export type ResumeSandboxRequest = Message<"dormouse.host.v1.ResumeSandboxRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * of the VM that is to come: one more than the paused sandbox's
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * boot from the disk even where there is memory
+   *
+   * @generated from field: bool reboot = 3;
+   */
+  reboot: boolean;
+
+  /**
+   * When the memory is damaged: fail with data_loss (snapshot_corrupt) instead of booting from the disk.
+   *
+   * @generated from field: bool fail_on_memory_loss = 4;
+   */
+  failOnMemoryLoss: boolean;
+};
+
+/**
+ * Describes the message dormouse.host.v1.ResumeSandboxRequest.
+ * Use `create(ResumeSandboxRequestSchema)` to create a new message.
+ */
+export const ResumeSandboxRequestSchema: GenMessage<ResumeSandboxRequest> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 18);
+
+/**
+ * @generated from message dormouse.host.v1.ResumeSandboxResponse
+ */
+export type ResumeSandboxResponse = Message<"dormouse.host.v1.ResumeSandboxResponse"> & {
+  /**
+   * @generated from field: dormouse.host.v1.Sandbox sandbox = 1;
+   */
+  sandbox?: Sandbox | undefined;
+};
+
+/**
+ * Describes the message dormouse.host.v1.ResumeSandboxResponse.
+ * Use `create(ResumeSandboxResponseSchema)` to create a new message.
+ */
+export const ResumeSandboxResponseSchema: GenMessage<ResumeSandboxResponse> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 19);
+
+/**
+ * @generated from message dormouse.host.v1.ForkSandboxRequest
+ */
+export type ForkSandboxRequest = Message<"dormouse.host.v1.ForkSandboxRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+
+  /**
+   * @generated from field: repeated dormouse.host.v1.ForkChild children = 3;
+   */
+  children: ForkChild[];
+};
+
+/**
+ * Describes the message dormouse.host.v1.ForkSandboxRequest.
+ * Use `create(ForkSandboxRequestSchema)` to create a new message.
+ */
+export const ForkSandboxRequestSchema: GenMessage<ForkSandboxRequest> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 20);
+
+/**
+ * @generated from message dormouse.host.v1.ForkChild
+ */
+export type ForkChild = Message<"dormouse.host.v1.ForkChild"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
+};
+
+/**
+ * Describes the message dormouse.host.v1.ForkChild.
+ * Use `create(ForkChildSchema)` to create a new message.
+ */
+export const ForkChildSchema: GenMessage<ForkChild> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 21);
+
+/**
+ * @generated from message dormouse.host.v1.ForkSandboxResponse
+ */
+export type ForkSandboxResponse = Message<"dormouse.host.v1.ForkSandboxResponse"> & {
+  /**
+   * in the order of the children
+   *
+   * @generated from field: repeated dormouse.host.v1.ForkResult results = 1;
+   */
+  results: ForkResult[];
+};
+
+/**
+ * Describes the message dormouse.host.v1.ForkSandboxResponse.
+ * Use `create(ForkSandboxResponseSchema)` to create a new message.
+ */
+export const ForkSandboxResponseSchema: GenMessage<ForkSandboxResponse> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 22);
+
+/**
+ * @generated from message dormouse.host.v1.ForkResult
+ */
+export type ForkResult = Message<"dormouse.host.v1.ForkResult"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * absent: it failed
+   *
+   * @generated from field: dormouse.host.v1.Sandbox sandbox = 2;
+   */
+  sandbox?: Sandbox | undefined;
+
+  /**
+   * of packages/errors
+   *
+   * @generated from field: string code = 3;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 4;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message dormouse.host.v1.ForkResult.
+ * Use `create(ForkResultSchema)` to create a new message.
+ */
+export const ForkResultSchema: GenMessage<ForkResult> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 23);
+
+/**
+ * @generated from message dormouse.host.v1.Snapshot
+ */
+export type Snapshot = Message<"dormouse.host.v1.Snapshot"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * of the sandbox it was taken from; envs left out
+   *
+   * @generated from field: dormouse.host.v1.SandboxSpec spec = 2;
+   */
+  spec?: SandboxSpec | undefined;
+
+  /**
+   * @generated from field: string image_id = 3;
+   */
+  imageId: string;
+
+  /**
+   * @generated from field: bool disk_only = 4;
+   */
+  diskOnly: boolean;
+
+  /**
+   * @generated from field: uint64 disk_bytes = 5;
+   */
+  diskBytes: bigint;
+
+  /**
+   * on the disk, of this snapshot alone
+   *
+   * @generated from field: uint64 own_bytes = 6;
+   */
+  ownBytes: bigint;
+
+  /**
+   * with everything it needs, which others may need as well
+   *
+   * @generated from field: uint64 total_bytes = 7;
+   */
+  totalBytes: bigint;
+
+  /**
+   * @generated from field: int64 created_at_ms = 8;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * what it was taken from
+   *
+   * @generated from field: string sandbox_id = 9;
+   */
+  sandboxId: string;
+
+  /**
+   * the snapshot that sandbox was spawned from; may be empty
+   *
+   * @generated from field: string parent_id = 10;
+   */
+  parentId: string;
+};
+
+/**
+ * Describes the message dormouse.host.v1.Snapshot.
+ * Use `create(SnapshotSchema)` to create a new message.
+ */
+export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 24);
+
+/**
+ * @generated from message dormouse.host.v1.CreateSnapshotRequest
+ */
+export type CreateSnapshotRequest = Message<"dormouse.host.v1.CreateSnapshotRequest"> & {
+  /**
+   * "sn" and 20 of a-z0-9
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string sandbox_id = 2;
+   */
+  sandboxId: string;
+
+  /**
+   * @generated from field: bool disk_only = 3;
+   */
+  diskOnly: boolean;
+};
+
+/**
+ * Describes the message dormouse.host.v1.CreateSnapshotRequest.
+ * Use `create(CreateSnapshotRequestSchema)` to create a new message.
+ */
+export const CreateSnapshotRequestSchema: GenMessage<CreateSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 25);
+
+/**
+ * @generated from message dormouse.host.v1.CreateSnapshotResponse
+ */
+export type CreateSnapshotResponse = Message<"dormouse.host.v1.CreateSnapshotResponse"> & {
+  /**
+   * @generated from field: dormouse.host.v1.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message dormouse.host.v1.CreateSnapshotResponse.
+ * Use `create(CreateSnapshotResponseSchema)` to create a new message.
+ */
+export const CreateSnapshotResponseSchema: GenMessage<CreateSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 26);
+
+/**
+ * @generated from message dormouse.host.v1.ListSnapshotsRequest
+ */
+export type ListSnapshotsRequest = Message<"dormouse.host.v1.ListSnapshotsRequest"> & {
+};
+
+/**
+ * Describes the message dormouse.host.v1.ListSnapshotsRequest.
+ * Use `create(ListSnapshotsRequestSchema)` to create a new message.
+ */
+export const ListSnapshotsRequestSchema: GenMessage<ListSnapshotsRequest> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 27);
+
+/**
+ * @generated from message dormouse.host.v1.ListSnapshotsResponse
+ */
+export type ListSnapshotsResponse = Message<"dormouse.host.v1.ListSnapshotsResponse"> & {
+  /**
+   * @generated from field: repeated dormouse.host.v1.Snapshot snapshots = 1;
+   */
+  snapshots: Snapshot[];
+};
+
+/**
+ * Describes the message dormouse.host.v1.ListSnapshotsResponse.
+ * Use `create(ListSnapshotsResponseSchema)` to create a new message.
+ */
+export const ListSnapshotsResponseSchema: GenMessage<ListSnapshotsResponse> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 28);
+
+/**
+ * @generated from message dormouse.host.v1.DeleteSnapshotRequest
+ */
+export type DeleteSnapshotRequest = Message<"dormouse.host.v1.DeleteSnapshotRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message dormouse.host.v1.DeleteSnapshotRequest.
+ * Use `create(DeleteSnapshotRequestSchema)` to create a new message.
+ */
+export const DeleteSnapshotRequestSchema: GenMessage<DeleteSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 29);
+
+/**
+ * @generated from message dormouse.host.v1.DeleteSnapshotResponse
+ */
+export type DeleteSnapshotResponse = Message<"dormouse.host.v1.DeleteSnapshotResponse"> & {
+};
+
+/**
+ * Describes the message dormouse.host.v1.DeleteSnapshotResponse.
+ * Use `create(DeleteSnapshotResponseSchema)` to create a new message.
+ */
+export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_dormouse_host_v1_host, 30);
+
+/**
  * @generated from message dormouse.host.v1.ExecRequest
  */
 export type ExecRequest = Message<"dormouse.host.v1.ExecRequest"> & {
@@ -513,7 +925,7 @@ export type ExecRequest = Message<"dormouse.host.v1.ExecRequest"> & {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 16);
+  messageDesc(file_dormouse_host_v1_host, 31);
 
 /**
  * @generated from message dormouse.host.v1.ExecStart
@@ -587,7 +999,7 @@ export type ExecStart = Message<"dormouse.host.v1.ExecStart"> & {
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema: GenMessage<ExecStart> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 17);
+  messageDesc(file_dormouse_host_v1_host, 32);
 
 /**
  * @generated from message dormouse.host.v1.ExecAttach
@@ -616,7 +1028,7 @@ export type ExecAttach = Message<"dormouse.host.v1.ExecAttach"> & {
  * Use `create(ExecAttachSchema)` to create a new message.
  */
 export const ExecAttachSchema: GenMessage<ExecAttach> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 18);
+  messageDesc(file_dormouse_host_v1_host, 33);
 
 /**
  * @generated from message dormouse.host.v1.CloseStdin
@@ -629,7 +1041,7 @@ export type CloseStdin = Message<"dormouse.host.v1.CloseStdin"> & {
  * Use `create(CloseStdinSchema)` to create a new message.
  */
 export const CloseStdinSchema: GenMessage<CloseStdin> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 19);
+  messageDesc(file_dormouse_host_v1_host, 34);
 
 /**
  * @generated from message dormouse.host.v1.TerminalSize
@@ -651,7 +1063,7 @@ export type TerminalSize = Message<"dormouse.host.v1.TerminalSize"> & {
  * Use `create(TerminalSizeSchema)` to create a new message.
  */
 export const TerminalSizeSchema: GenMessage<TerminalSize> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 20);
+  messageDesc(file_dormouse_host_v1_host, 35);
 
 /**
  * @generated from message dormouse.host.v1.ExecResponse
@@ -698,7 +1110,7 @@ export type ExecResponse = Message<"dormouse.host.v1.ExecResponse"> & {
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema: GenMessage<ExecResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 21);
+  messageDesc(file_dormouse_host_v1_host, 36);
 
 /**
  * @generated from message dormouse.host.v1.ExecStarted
@@ -715,7 +1127,7 @@ export type ExecStarted = Message<"dormouse.host.v1.ExecStarted"> & {
  * Use `create(ExecStartedSchema)` to create a new message.
  */
 export const ExecStartedSchema: GenMessage<ExecStarted> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 22);
+  messageDesc(file_dormouse_host_v1_host, 37);
 
 /**
  * @generated from message dormouse.host.v1.ExecExited
@@ -741,7 +1153,7 @@ export type ExecExited = Message<"dormouse.host.v1.ExecExited"> & {
  * Use `create(ExecExitedSchema)` to create a new message.
  */
 export const ExecExitedSchema: GenMessage<ExecExited> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 23);
+  messageDesc(file_dormouse_host_v1_host, 38);
 
 /**
  * @generated from message dormouse.host.v1.ListProcessesRequest
@@ -758,7 +1170,7 @@ export type ListProcessesRequest = Message<"dormouse.host.v1.ListProcessesReques
  * Use `create(ListProcessesRequestSchema)` to create a new message.
  */
 export const ListProcessesRequestSchema: GenMessage<ListProcessesRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 24);
+  messageDesc(file_dormouse_host_v1_host, 39);
 
 /**
  * @generated from message dormouse.host.v1.ListProcessesResponse
@@ -775,7 +1187,7 @@ export type ListProcessesResponse = Message<"dormouse.host.v1.ListProcessesRespo
  * Use `create(ListProcessesResponseSchema)` to create a new message.
  */
 export const ListProcessesResponseSchema: GenMessage<ListProcessesResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 25);
+  messageDesc(file_dormouse_host_v1_host, 40);
 
 /**
  * @generated from message dormouse.host.v1.Process
@@ -837,7 +1249,7 @@ export type Process = Message<"dormouse.host.v1.Process"> & {
  * Use `create(ProcessSchema)` to create a new message.
  */
 export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 26);
+  messageDesc(file_dormouse_host_v1_host, 41);
 
 /**
  * @generated from message dormouse.host.v1.SignalProcessRequest
@@ -864,7 +1276,7 @@ export type SignalProcessRequest = Message<"dormouse.host.v1.SignalProcessReques
  * Use `create(SignalProcessRequestSchema)` to create a new message.
  */
 export const SignalProcessRequestSchema: GenMessage<SignalProcessRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 27);
+  messageDesc(file_dormouse_host_v1_host, 42);
 
 /**
  * @generated from message dormouse.host.v1.SignalProcessResponse
@@ -877,7 +1289,7 @@ export type SignalProcessResponse = Message<"dormouse.host.v1.SignalProcessRespo
  * Use `create(SignalProcessResponseSchema)` to create a new message.
  */
 export const SignalProcessResponseSchema: GenMessage<SignalProcessResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 28);
+  messageDesc(file_dormouse_host_v1_host, 43);
 
 /**
  * @generated from message dormouse.host.v1.FileEntry
@@ -955,7 +1367,7 @@ export type FileEntry = Message<"dormouse.host.v1.FileEntry"> & {
  * Use `create(FileEntrySchema)` to create a new message.
  */
 export const FileEntrySchema: GenMessage<FileEntry> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 29);
+  messageDesc(file_dormouse_host_v1_host, 44);
 
 /**
  * Paths are absolute, or relative to the user's home.
@@ -996,7 +1408,7 @@ export type ReadFileRequest = Message<"dormouse.host.v1.ReadFileRequest"> & {
  * Use `create(ReadFileRequestSchema)` to create a new message.
  */
 export const ReadFileRequestSchema: GenMessage<ReadFileRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 30);
+  messageDesc(file_dormouse_host_v1_host, 45);
 
 /**
  * @generated from message dormouse.host.v1.ReadFileResponse
@@ -1027,7 +1439,7 @@ export type ReadFileResponse = Message<"dormouse.host.v1.ReadFileResponse"> & {
  * Use `create(ReadFileResponseSchema)` to create a new message.
  */
 export const ReadFileResponseSchema: GenMessage<ReadFileResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 31);
+  messageDesc(file_dormouse_host_v1_host, 46);
 
 /**
  * @generated from message dormouse.host.v1.WriteFileRequest
@@ -1058,7 +1470,7 @@ export type WriteFileRequest = Message<"dormouse.host.v1.WriteFileRequest"> & {
  * Use `create(WriteFileRequestSchema)` to create a new message.
  */
 export const WriteFileRequestSchema: GenMessage<WriteFileRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 32);
+  messageDesc(file_dormouse_host_v1_host, 47);
 
 /**
  * @generated from message dormouse.host.v1.WriteFileStart
@@ -1097,7 +1509,7 @@ export type WriteFileStart = Message<"dormouse.host.v1.WriteFileStart"> & {
  * Use `create(WriteFileStartSchema)` to create a new message.
  */
 export const WriteFileStartSchema: GenMessage<WriteFileStart> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 33);
+  messageDesc(file_dormouse_host_v1_host, 48);
 
 /**
  * @generated from message dormouse.host.v1.WriteFileResponse
@@ -1114,7 +1526,7 @@ export type WriteFileResponse = Message<"dormouse.host.v1.WriteFileResponse"> & 
  * Use `create(WriteFileResponseSchema)` to create a new message.
  */
 export const WriteFileResponseSchema: GenMessage<WriteFileResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 34);
+  messageDesc(file_dormouse_host_v1_host, 49);
 
 /**
  * @generated from message dormouse.host.v1.StatFileRequest
@@ -1141,7 +1553,7 @@ export type StatFileRequest = Message<"dormouse.host.v1.StatFileRequest"> & {
  * Use `create(StatFileRequestSchema)` to create a new message.
  */
 export const StatFileRequestSchema: GenMessage<StatFileRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 35);
+  messageDesc(file_dormouse_host_v1_host, 50);
 
 /**
  * @generated from message dormouse.host.v1.StatFileResponse
@@ -1158,7 +1570,7 @@ export type StatFileResponse = Message<"dormouse.host.v1.StatFileResponse"> & {
  * Use `create(StatFileResponseSchema)` to create a new message.
  */
 export const StatFileResponseSchema: GenMessage<StatFileResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 36);
+  messageDesc(file_dormouse_host_v1_host, 51);
 
 /**
  * @generated from message dormouse.host.v1.ListDirectoryRequest
@@ -1192,7 +1604,7 @@ export type ListDirectoryRequest = Message<"dormouse.host.v1.ListDirectoryReques
  * Use `create(ListDirectoryRequestSchema)` to create a new message.
  */
 export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 37);
+  messageDesc(file_dormouse_host_v1_host, 52);
 
 /**
  * @generated from message dormouse.host.v1.ListDirectoryResponse
@@ -1209,7 +1621,7 @@ export type ListDirectoryResponse = Message<"dormouse.host.v1.ListDirectoryRespo
  * Use `create(ListDirectoryResponseSchema)` to create a new message.
  */
 export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 38);
+  messageDesc(file_dormouse_host_v1_host, 53);
 
 /**
  * @generated from message dormouse.host.v1.MakeDirectoryRequest
@@ -1248,7 +1660,7 @@ export type MakeDirectoryRequest = Message<"dormouse.host.v1.MakeDirectoryReques
  * Use `create(MakeDirectoryRequestSchema)` to create a new message.
  */
 export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 39);
+  messageDesc(file_dormouse_host_v1_host, 54);
 
 /**
  * @generated from message dormouse.host.v1.MakeDirectoryResponse
@@ -1265,7 +1677,7 @@ export type MakeDirectoryResponse = Message<"dormouse.host.v1.MakeDirectoryRespo
  * Use `create(MakeDirectoryResponseSchema)` to create a new message.
  */
 export const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 40);
+  messageDesc(file_dormouse_host_v1_host, 55);
 
 /**
  * @generated from message dormouse.host.v1.RenameFileRequest
@@ -1297,7 +1709,7 @@ export type RenameFileRequest = Message<"dormouse.host.v1.RenameFileRequest"> & 
  * Use `create(RenameFileRequestSchema)` to create a new message.
  */
 export const RenameFileRequestSchema: GenMessage<RenameFileRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 41);
+  messageDesc(file_dormouse_host_v1_host, 56);
 
 /**
  * @generated from message dormouse.host.v1.RenameFileResponse
@@ -1314,7 +1726,7 @@ export type RenameFileResponse = Message<"dormouse.host.v1.RenameFileResponse"> 
  * Use `create(RenameFileResponseSchema)` to create a new message.
  */
 export const RenameFileResponseSchema: GenMessage<RenameFileResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 42);
+  messageDesc(file_dormouse_host_v1_host, 57);
 
 /**
  * @generated from message dormouse.host.v1.RemoveFileRequest
@@ -1346,7 +1758,7 @@ export type RemoveFileRequest = Message<"dormouse.host.v1.RemoveFileRequest"> & 
  * Use `create(RemoveFileRequestSchema)` to create a new message.
  */
 export const RemoveFileRequestSchema: GenMessage<RemoveFileRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 43);
+  messageDesc(file_dormouse_host_v1_host, 58);
 
 /**
  * @generated from message dormouse.host.v1.RemoveFileResponse
@@ -1359,7 +1771,7 @@ export type RemoveFileResponse = Message<"dormouse.host.v1.RemoveFileResponse"> 
  * Use `create(RemoveFileResponseSchema)` to create a new message.
  */
 export const RemoveFileResponseSchema: GenMessage<RemoveFileResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 44);
+  messageDesc(file_dormouse_host_v1_host, 59);
 
 /**
  * @generated from message dormouse.host.v1.GetMetricsRequest
@@ -1376,7 +1788,7 @@ export type GetMetricsRequest = Message<"dormouse.host.v1.GetMetricsRequest"> & 
  * Use `create(GetMetricsRequestSchema)` to create a new message.
  */
 export const GetMetricsRequestSchema: GenMessage<GetMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 45);
+  messageDesc(file_dormouse_host_v1_host, 60);
 
 /**
  * @generated from message dormouse.host.v1.GetMetricsResponse
@@ -1443,7 +1855,7 @@ export type GetMetricsResponse = Message<"dormouse.host.v1.GetMetricsResponse"> 
  * Use `create(GetMetricsResponseSchema)` to create a new message.
  */
 export const GetMetricsResponseSchema: GenMessage<GetMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 46);
+  messageDesc(file_dormouse_host_v1_host, 61);
 
 /**
  * @generated from message dormouse.host.v1.ReadConsoleRequest
@@ -1467,7 +1879,7 @@ export type ReadConsoleRequest = Message<"dormouse.host.v1.ReadConsoleRequest"> 
  * Use `create(ReadConsoleRequestSchema)` to create a new message.
  */
 export const ReadConsoleRequestSchema: GenMessage<ReadConsoleRequest> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 47);
+  messageDesc(file_dormouse_host_v1_host, 62);
 
 /**
  * @generated from message dormouse.host.v1.ReadConsoleResponse
@@ -1484,7 +1896,7 @@ export type ReadConsoleResponse = Message<"dormouse.host.v1.ReadConsoleResponse"
  * Use `create(ReadConsoleResponseSchema)` to create a new message.
  */
 export const ReadConsoleResponseSchema: GenMessage<ReadConsoleResponse> = /*@__PURE__*/
-  messageDesc(file_dormouse_host_v1_host, 48);
+  messageDesc(file_dormouse_host_v1_host, 63);
 
 /**
  * @generated from enum dormouse.host.v1.SandboxState
@@ -1516,6 +1928,30 @@ export enum SandboxState {
    * @generated from enum value: SANDBOX_STATE_STOPPED = 4;
    */
   STOPPED = 4,
+
+  /**
+   * runs; commands wait for some milliseconds
+   *
+   * @generated from enum value: SANDBOX_STATE_SNAPSHOTTING = 5;
+   */
+  SNAPSHOTTING = 5,
+
+  /**
+   * @generated from enum value: SANDBOX_STATE_PAUSING = 6;
+   */
+  PAUSING = 6,
+
+  /**
+   * no process, no memory: a snapshot on the disk
+   *
+   * @generated from enum value: SANDBOX_STATE_PAUSED = 7;
+   */
+  PAUSED = 7,
+
+  /**
+   * @generated from enum value: SANDBOX_STATE_RESUMING = 8;
+   */
+  RESUMING = 8,
 }
 
 /**
@@ -1523,6 +1959,34 @@ export enum SandboxState {
  */
 export const SandboxStateSchema: GenEnum<SandboxState> = /*@__PURE__*/
   enumDesc(file_dormouse_host_v1_host, 0);
+
+/**
+ * @generated from enum dormouse.host.v1.ResumedBy
+ */
+export enum ResumedBy {
+  /**
+   * @generated from enum value: RESUMED_BY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: RESUMED_BY_MEMORY = 1;
+   */
+  MEMORY = 1,
+
+  /**
+   * cold boot from the disk; reason says why, unless it was asked for
+   *
+   * @generated from enum value: RESUMED_BY_REBOOT = 2;
+   */
+  REBOOT = 2,
+}
+
+/**
+ * Describes the enum dormouse.host.v1.ResumedBy.
+ */
+export const ResumedBySchema: GenEnum<ResumedBy> = /*@__PURE__*/
+  enumDesc(file_dormouse_host_v1_host, 1);
 
 /**
  * @generated from enum dormouse.host.v1.FileType
@@ -1558,7 +2022,7 @@ export enum FileType {
  * Describes the enum dormouse.host.v1.FileType.
  */
 export const FileTypeSchema: GenEnum<FileType> = /*@__PURE__*/
-  enumDesc(file_dormouse_host_v1_host, 1);
+  enumDesc(file_dormouse_host_v1_host, 2);
 
 /**
  * @generated from service dormouse.host.v1.HostService
@@ -1616,6 +2080,68 @@ export const HostService: GenService<{
     methodKind: "unary";
     input: typeof DestroySandboxRequestSchema;
     output: typeof DestroySandboxResponseSchema;
+  },
+  /**
+   * Freezes a running sandbox into a snapshot and frees its process and memory. Equal calls join; one that is paused
+   * already answers as it is. When it fails the sandbox runs on.
+   *
+   * @generated from rpc dormouse.host.v1.HostService.PauseSandbox
+   */
+  pauseSandbox: {
+    methodKind: "unary";
+    input: typeof PauseSandboxRequestSchema;
+    output: typeof PauseSandboxResponseSchema;
+  },
+  /**
+   * Restores a paused sandbox and answers when its guest takes commands. The generation is that of the new VM. Equal
+   * calls join; one that runs already answers as it is. When it fails the sandbox stays paused.
+   *
+   * @generated from rpc dormouse.host.v1.HostService.ResumeSandbox
+   */
+  resumeSandbox: {
+    methodKind: "unary";
+    input: typeof ResumeSandboxRequestSchema;
+    output: typeof ResumeSandboxResponseSchema;
+  },
+  /**
+   * Makes up to 100 sandboxes that begin where this one, running or paused, is now. It goes on as it was. Some children
+   * may fail while others run.
+   *
+   * @generated from rpc dormouse.host.v1.HostService.ForkSandbox
+   */
+  forkSandbox: {
+    methodKind: "unary";
+    input: typeof ForkSandboxRequestSchema;
+    output: typeof ForkSandboxResponseSchema;
+  },
+  /**
+   * Keeps the present moment of a sandbox, running or paused, which goes on as it was. The same id again answers the
+   * snapshot there is.
+   *
+   * @generated from rpc dormouse.host.v1.HostService.CreateSnapshot
+   */
+  createSnapshot: {
+    methodKind: "unary";
+    input: typeof CreateSnapshotRequestSchema;
+    output: typeof CreateSnapshotResponseSchema;
+  },
+  /**
+   * @generated from rpc dormouse.host.v1.HostService.ListSnapshots
+   */
+  listSnapshots: {
+    methodKind: "unary";
+    input: typeof ListSnapshotsRequestSchema;
+    output: typeof ListSnapshotsResponseSchema;
+  },
+  /**
+   * Lets go of a snapshot; what others still need of it stays on the disk. Unknown ids answer success.
+   *
+   * @generated from rpc dormouse.host.v1.HostService.DeleteSnapshot
+   */
+  deleteSnapshot: {
+    methodKind: "unary";
+    input: typeof DeleteSnapshotRequestSchema;
+    output: typeof DeleteSnapshotResponseSchema;
   },
   /**
    * The first request is `start` or `attach`; then input. The stream ends after `exited`.

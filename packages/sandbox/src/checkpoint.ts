@@ -1,0 +1,84 @@
+import { type DormouseError, fromUnknown } from '@dormouse/errors';
+import type { Manifest } from '@dormouse/snapshot';
+import type { Disk } from './disk.js';
+import type { SandboxEnvironment } from './environment.js';
+import {
+  type Captured,
+  captureDisk,
+  captureVm,
+  checkFreezeRoom,
+  type Freezable,
+  holdGuest,
+} from './freeze.js';
+import { parentsOf } from './parents.js';
+
+/** A checkpoint, and what its sandbox does about it. */
+export interface CheckpointRequest extends Freezable {
+  readonly kind: Manifest['kind'];
+  /** The disk has changed, or is about to; recorded before it is used. */
+  readonly onDisk: (disk: Disk) => Promise<void>;
+  /** The VM stands still and shall go on, with an error when the checkpoint has failed. False: it has ended. */
+  readonly onStanding: (error: DormouseError | undefined) => Promise<boolean>;
+}
+
+/** A moment that was kept. */
+export interface Checkpointed {
+  readonly manifest: Manifest;
+  /** What the VM writes to from now on. */
+  readonly disk: Disk;
+  /** How long the VM stood still, in milliseconds. */
+  readonly stoppedMs: number;
+}
+
+/**
+ * Keeps the present moment of a running VM, which stands still while devices and memory are captured, and goes on with
+ * a new disk layer. What it takes to make the moment durable happens while it runs.
+ *
+ * When this fails after the layer was changed the disk has one layer more, which the next moment takes along.
+ *
+ * @throws DormouseError `no_space`, `pause_failed`, `guest_unreachable`
+ */
+export async function checkpoint(
+  environment: SandboxEnvironment,
+  request: CheckpointRequest,
+): Promise<Checkpointed> {
+  const { store, layers, config, onStep } = environment;
+  const { spec, vm, guest, slot, disk, kind } = request;
+  await checkFreezeRoom(config.dataDir, slot.memoryPath);
+  await using draft = await store.begin(parentsOf(request));
+  const next = await layers.onTop(disk, spec.diskBytes, slot.user);
+  let isPushed = false;
+  let captured: Captured;
+  let stoppedAtMs = performance.now();
+  try {
+    await request.onDisk(next);
+    await onStep?.('freeze-begun');
+    await holdGuest(environment, guest, kind);
+    await onStep?.('held');
+    stoppedAtMs = performance.now();
+    const devices = await vm.freeze();
+    await onStep?.('frozen');
+    await vm.pushLayer(layers.path(next.layers[0]!));
+    isPushed = true;
+    await onStep?.('layer-pushed');
+    captured =
+      kind === 'full'
+        ? await captureVm(environment, request, draft, devices)
+        : await captureDisk(environment, request, draft);
+    await onStep?.('captured');
+  } catch (thrown) {
+    const error = fromUnknown(thrown);
+    await request.onStanding(error);
+    if (!isPushed) {
+      await request.onDisk(disk);
+      await layers.remove(next.layers.slice(0, 1));
+    }
+    throw error;
+  }
+  await request.onStanding(undefined);
+  const stoppedMs = performance.now() - stoppedAtMs;
+  const manifest = await captured.commit();
+  await onStep?.('committed');
+  const base = { kind: 'generation', id: manifest.id } as const;
+  return { manifest, disk: { layers: next.layers.slice(0, 1), base }, stoppedMs };
+}

@@ -1,0 +1,53 @@
+import type { PageServerPool } from '@dormouse/page-server';
+import type { Kernel } from '@dormouse/rootfs';
+import type { GenerationStore } from '@dormouse/snapshot';
+import type { Accelerator, VmDriver } from '@dormouse/vmm';
+import type { DiskLayers } from './disk.js';
+import type { HostConfig } from './host-config.js';
+import type { StandbyPool } from './standby-pool.js';
+import type { VmSlots } from './vm-slots.js';
+
+/** Where a sandbox reports what operators want to know. */
+export interface SandboxLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** What a host is made of, given by whoever opens it. */
+export interface HostEnvironment {
+  readonly config: HostConfig;
+  readonly driver: VmDriver;
+  readonly accelerator: Accelerator;
+  readonly kernel: Kernel;
+  readonly log: SandboxLog;
+  /** VM processes that wait for a saved VM. Default 0: each is started when it is needed. */
+  readonly standbys?: number;
+  /** Called at every named step of pause, checkpoint and resume, so that a test can end the process there. */
+  readonly onStep?: (step: Step) => void | Promise<void>;
+}
+
+/** Named moments in the life of a sandbox, in order. */
+export type Step =
+  | 'freeze-begun'
+  | 'held'
+  | 'frozen'
+  | 'layer-pushed'
+  | 'captured'
+  | 'committed'
+  | 'recorded'
+  | 'freed'
+  | 'resume-begun'
+  | 'standby-ready'
+  | 'listening'
+  | 'running'
+  | 'awake'
+  | 'resumed';
+
+/** What all sandboxes of a host share. */
+export interface SandboxEnvironment extends HostEnvironment {
+  readonly store: GenerationStore;
+  readonly slots: VmSlots;
+  readonly layers: DiskLayers;
+  readonly pageServers: PageServerPool;
+  readonly standbyPool: StandbyPool;
+}

@@ -1,0 +1,151 @@
+import { join } from 'node:path';
+import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { Guest } from '@dormouse/guest-link';
+import type { PageServer, Served } from '@dormouse/page-server';
+import { greetGuest } from './boot.js';
+import type { Disk } from './disk.js';
+import type { SandboxEnvironment } from './environment.js';
+import { wakeAgain, wakeNew } from './identity.js';
+import type { StartedVm } from './live-vm.js';
+import { assertSameMachine } from './machine.js';
+import type { SandboxSpec } from './sandbox-spec.js';
+import type { Standby } from './standby-pool.js';
+
+/** A restored guest answers within half a second; the bound is for a host that swaps. */
+const GREET_TIMEOUT_MS = 60_000;
+
+/** What to restore. */
+export interface RestoreRequest {
+  readonly spec: SandboxSpec;
+  readonly generationId: string;
+  readonly consoleLogPath: string;
+  /** Whether it becomes a sandbox of its own, or goes on as the one it was. */
+  readonly as: 'new' | 'itself';
+}
+
+/**
+ * Restores a guest from a generation, lazily: it runs as soon as its devices and its working set are there. No program
+ * of it runs before it has clock, randomness and identity. Nothing is left when it fails, and the generation is as it
+ * was.
+ *
+ * @throws DormouseError `snapshot_corrupt`, `snapshot_incompatible`, `restore_failed`, `no_capacity`, `cancelled`
+ */
+export async function restoreVm(
+  environment: SandboxEnvironment,
+  request: RestoreRequest,
+  signal: AbortSignal,
+): Promise<StartedVm> {
+  const { store, layers, pageServers, standbyPool, onStep } = environment;
+  const { generationId, spec } = request;
+  using _pin = store.pin(generationId);
+  await onStep?.('resume-begun');
+  // Verifying and preparing do not need each other; the first failure counts, and whatever has come is given back.
+  const verifying = store
+    .verify(generationId)
+    .then((manifest) => assertSameMachine(environment, manifest, spec));
+  verifying.catch(() => {});
+  const undo: (() => Promise<void>)[] = [];
+  try {
+    const standby = await standbyPool.take(spec, signal);
+    undo.push(() => endStandby(environment, standby));
+    const [disk, server] = await Promise.all([
+      layers.onBase({ kind: 'generation', id: generationId }, standby.slot.user).then((made) => {
+        undo.push(() => layers.remove(made.layers));
+        return made;
+      }),
+      pageServers.acquire().then((acquired) => {
+        undo.push(() => pageServers.release(acquired));
+        return acquired;
+      }),
+    ]);
+    await verifying;
+    await onStep?.('standby-ready');
+    return await run(environment, request, { standby, disk, server }, signal);
+  } catch (thrown) {
+    for (const step of undo.toReversed()) await step();
+    void standbyPool.refill();
+    const error = fromUnknown(thrown);
+    if (signal.aborted) throw new DormouseError('cancelled', 'the restore was cancelled', { cause: error });
+    if (error.code !== 'boot_failed' && error.code !== 'guest_unreachable') throw error;
+    throw new DormouseError('restore_failed', `the sandbox was not restored: ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+interface Parts {
+  readonly standby: Standby;
+  readonly disk: Disk;
+  readonly server: PageServer;
+}
+
+async function run(
+  environment: SandboxEnvironment,
+  request: RestoreRequest,
+  { standby, disk, server }: Parts,
+  signal: AbortSignal,
+): Promise<StartedVm> {
+  const { store, layers, onStep } = environment;
+  const { generationId, spec, consoleLogPath, as } = request;
+  const { slot } = standby;
+  const socketPath = join(slot.runDir, 'incoming.sock');
+  const diskPath = layers.path(disk.layers[0]!);
+  const vm = await standby.vm.restore({ diskPath, consoleLogPath }, socketPath);
+  await onStep?.('listening');
+  const serving = server.serve({ root: store.root, generationId, socketPath });
+  const ended = vm.exited.then(() => {
+    throw new DormouseError('restore_failed', 'the VM ended while it was being restored');
+  });
+  ended.catch(() => {});
+  await Promise.race([serving.running, ended]);
+  await onStep?.('running');
+  const greeting = greetGuest(vm, GREET_TIMEOUT_MS, signal);
+  // A page that cannot be had makes the guest stand still, which the greeting alone would notice late.
+  const link = await Promise.race([greeting, serving.loaded.then(() => greeting), ended]);
+  try {
+    const guest = new Guest(link);
+    await Promise.race([as === 'new' ? wakeNew(guest, spec) : wakeAgain(guest), failure(serving.loaded)]);
+    await onStep?.('awake');
+  } catch (error) {
+    link.drop(fromUnknown(error));
+    throw error;
+  }
+  const loading = serving.loaded.then(
+    (served) => afterwards(environment, generationId, server, served),
+    async (error: unknown) => {
+      await environment.pageServers.release(server);
+      return fromUnknown(error);
+    },
+  );
+  return { slot, vm, link, disk, loading };
+}
+
+/** Rejects when the other does; never resolves. */
+function failure(promise: Promise<unknown>): Promise<never> {
+  return promise.then(() => new Promise<never>(() => {}));
+}
+
+/** All memory is there: the page server is free, and what it has learnt helps the next restore. */
+async function afterwards(
+  environment: SandboxEnvironment,
+  generationId: string,
+  server: PageServer,
+  served: Served,
+): Promise<Served> {
+  const { store, pageServers, standbyPool, log } = environment;
+  await pageServers.release(server);
+  try {
+    if (served.workingSet !== undefined) await store.replaceWorkingSet(generationId, served.workingSet);
+    if (served.workingSetProblem !== undefined) log.warn({ generationId }, served.workingSetProblem);
+  } catch (error) {
+    // The generation may have been collected meanwhile, and a working set only saves time.
+    log.warn({ generationId, err: fromUnknown(error) }, 'the working set was not recorded');
+  }
+  void standbyPool.refill();
+  return served;
+}
+
+async function endStandby({ slots }: SandboxEnvironment, { vm, slot }: Standby): Promise<void> {
+  await vm.kill();
+  await slots.release(slot);
+}
