@@ -10,6 +10,8 @@ import { requestLog } from './http/request-log.js';
 import { observationRoutes } from './observation/routes.js';
 import { referenceRoutes } from './reference/routes.js';
 import { sandboxRoutes } from './sandboxes/routes.js';
+import { sleepRoutes } from './sandboxes/sleep-routes.js';
+import { snapshotRoutes } from './snapshots/routes.js';
 import { templateRoutes } from './templates/routes.js';
 
 /** The whole HTTP API. WebSockets are beside it: see `exec/stream-server.ts`. */
@@ -21,6 +23,8 @@ export function createApi(services: Services): App {
   app.notFound((c) => answerError(noSuchRoute(c.req.method, c.req.path), c));
   for (const part of [
     sandboxRoutes(services),
+    sleepRoutes(services),
+    snapshotRoutes(services),
     execRoutes(services),
     fileRoutes(services),
     observationRoutes(services),

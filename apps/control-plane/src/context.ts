@@ -4,6 +4,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Logger } from 'pino';
 import type { ControlPlaneMetrics } from './http/metrics.js';
 import type { InFlight } from './sandboxes/in-flight.js';
+import type { Operations } from './sandboxes/operations.js';
 
 /** What every part of the control plane works with. */
 export interface Services {
@@ -11,8 +12,10 @@ export interface Services {
   readonly host: HostClient['host'];
   readonly log: Logger;
   readonly metrics: ControlPlaneMetrics;
-  /** Sandboxes that this process is changing right now. */
+  /** Sandboxes and snapshots that this process is changing right now. */
   readonly inFlight: InFlight;
+  /** Orders what changes the life of one sandbox. */
+  readonly operations: Operations;
   readonly version: string;
 }
 

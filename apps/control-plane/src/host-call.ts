@@ -7,6 +7,9 @@ export const HOST_CALL_TIMEOUT_MS = 30_000;
 /** How long a boot may take: longer than the host's own watchdog with its retries. */
 export const HOST_BOOT_TIMEOUT_MS = 300_000;
 
+/** How long a fork may take: its children are restored a few at a time. */
+export const HOST_FORK_TIMEOUT_MS = 600_000;
+
 /** The answer of a host call, with the host's errors in our own terms. */
 export async function hostCall<Answer>(call: Promise<Answer>): Promise<Answer> {
   try {

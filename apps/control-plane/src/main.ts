@@ -11,6 +11,7 @@ import { createLogger, redirectConsole } from './log.js';
 import { failWith, once, stopRequested } from './process.js';
 import { reconcileForEver } from './reconciler/loop.js';
 import { InFlight } from './sandboxes/in-flight.js';
+import { Operations } from './sandboxes/operations.js';
 import { startServer } from './server.js';
 
 /** Runs the control plane until asked to stop. Prints where it is, as one line of JSON, when it takes requests. */
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
       log,
       metrics: createMetrics(store),
       inFlight: new InFlight(),
+      operations: new Operations(),
       version: await version(),
     };
     const server = await startServer(services, { host: config.apiHost, port: config.apiPort });

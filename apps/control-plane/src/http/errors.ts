@@ -34,8 +34,12 @@ function fromHttpException(exception: HTTPException): DormouseError {
 
 /** An error as /v1 writes it. */
 export function errorBody(error: DormouseError, requestId: string): ErrorBody {
-  const message = error.suggestion === undefined ? error.message : `${error.message}. ${error.suggestion}`;
-  return { error: { code: error.code, message, request_id: requestId } };
+  return { error: { code: error.code, message: errorMessage(error), request_id: requestId } };
+}
+
+/** What happened and what to do. */
+export function errorMessage(error: DormouseError): string {
+  return error.suggestion === undefined ? error.message : `${error.message}. ${error.suggestion}`;
 }
 
 /** Answers an error. Our own mistakes are logged with their causes. */

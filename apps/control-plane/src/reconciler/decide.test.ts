@@ -1,7 +1,15 @@
-import { SANDBOX_STATES } from '@dormouse/lifecycle';
+import { canFollow, SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ABANDONED_AFTER_MS, type Circumstances, decide, type HostView, type RowView } from './decide.js';
+import {
+  ABANDONED_AFTER_MS,
+  type Circumstances,
+  type Decision,
+  decide,
+  type HostView,
+  LOST_BY_HOST,
+  type RowView,
+} from './decide.js';
 
 const ID = 'sb4f9k2m7q1x8c3v6b0n5z';
 const PROCESS_START = new Date('2026-01-01T12:00:00Z');
@@ -16,6 +24,7 @@ const row = (changes: Partial<RowView> = {}): RowView => ({
   createdAt: before(ASKED, 60_000),
   stateChangedAt: before(ASKED, 50_000),
   lastActiveAt: before(ASKED, 5_000),
+  reason: null,
   deleted: false,
   ...changes,
 });
@@ -26,8 +35,14 @@ const host = (changes: Partial<HostView> = {}): HostView => ({
   reason: '',
   startedAt: before(ASKED, 55_000),
   lastActiveAt: before(ASKED, 5_000),
+  pausedAt: before(ASKED, 4_000),
+  resumedBy: null,
   ...changes,
 });
+const HOST_STATES = SANDBOX_STATES.filter((state) => state !== 'error');
+const NOTHING: Decision = { action: 'nothing' };
+const follow = (to: 'running' | 'paused' | 'resuming', generation = 1, reason: string | null = null) =>
+  ({ action: 'follow', to, generation, reason }) as const;
 
 describe('hazard 9: a running sandbox', () => {
   test('that runs is left alone', () => {
@@ -91,6 +106,140 @@ describe('hazard 9: a pending sandbox', () => {
   });
 });
 
+/** What is decided for a row in a state when the host has it in each of its states, in the same generation. */
+function decisions(state: SandboxState, changes: Partial<RowView> = {}): Record<string, Decision> {
+  const some = row({ state, ...changes });
+  return Object.fromEntries([
+    ...HOST_STATES.map((at) => [at, decide(some, host({ state: at }), NOW)]),
+    ['nowhere', decide(some, undefined, NOW)],
+  ]);
+}
+
+const GONE: Decision = { action: 'record_stopped', reason: LOST_BY_HOST };
+const ENDED: Decision = { action: 'record_stopped', reason: 'its virtual machine ended' };
+/** Nobody of this process can be at work on it any more. */
+const ABANDONED = { createdAt: before(PROCESS_START, 2_000), stateChangedAt: before(PROCESS_START) };
+
+describe('every pair of states in the same generation', () => {
+  test('running', () => {
+    expect(decisions('running')).toEqual({
+      pending: NOTHING,
+      running: NOTHING,
+      snapshotting: NOTHING,
+      pausing: NOTHING,
+      paused: follow('paused'),
+      resuming: NOTHING,
+      stopping: NOTHING,
+      stopped: ENDED,
+      nowhere: GONE,
+    });
+  });
+
+  test.each(['snapshotting', 'pausing'] as const)('%s', (state) => {
+    const expected = {
+      pending: NOTHING,
+      running: NOTHING,
+      snapshotting: NOTHING,
+      pausing: NOTHING,
+      paused: follow('paused'),
+      resuming: NOTHING,
+      stopping: NOTHING,
+      stopped: ENDED,
+      nowhere: GONE,
+    };
+    expect(decisions(state)).toEqual(expected);
+    expect(decisions(state, ABANDONED)).toEqual({ ...expected, running: follow('running') });
+  });
+
+  test('paused', () => {
+    expect(decisions('paused')).toEqual({
+      pending: NOTHING,
+      running: follow('running'),
+      snapshotting: follow('running'),
+      pausing: NOTHING,
+      paused: NOTHING,
+      resuming: follow('resuming'),
+      stopping: NOTHING,
+      stopped: ENDED,
+      nowhere: { action: 'note', reason: LOST_BY_HOST },
+    });
+  });
+
+  test('resuming', () => {
+    const expected = {
+      pending: NOTHING,
+      running: follow('running'),
+      snapshotting: follow('running'),
+      pausing: NOTHING,
+      paused: NOTHING,
+      resuming: NOTHING,
+      stopping: NOTHING,
+      stopped: ENDED,
+      nowhere: NOTHING,
+    };
+    expect(decisions('resuming')).toEqual(expected);
+    expect(decisions('resuming', ABANDONED)).toEqual({
+      ...expected,
+      paused: follow('paused'),
+      nowhere: follow('paused', 1, LOST_BY_HOST),
+    });
+  });
+
+  test('pending', () => {
+    const { startedAt, lastActiveAt } = host();
+    const adopt = { action: 'adopt', startedAt, lastActiveAt };
+    expect(decisions('pending')).toEqual({
+      pending: NOTHING,
+      running: adopt,
+      snapshotting: adopt,
+      pausing: NOTHING,
+      paused: follow('paused'),
+      resuming: follow('resuming'),
+      stopping: NOTHING,
+      stopped: NOTHING,
+      nowhere: NOTHING,
+    });
+  });
+});
+
+describe('hazard 9: a host that has paused and resumed by itself', () => {
+  test('is followed into the generation it has begun', () => {
+    for (const state of ['running', 'paused', 'pausing', 'snapshotting', 'resuming'] as const) {
+      const some = row({ state });
+      expect(decide(some, host({ generation: 2 }), NOW)).toEqual(follow('running', 2));
+      expect(decide(some, host({ generation: 3, state: 'snapshotting' }), NOW)).toEqual(follow('running', 3));
+      expect(decide(some, host({ generation: 2, state: 'resuming' }), NOW)).toEqual(follow('resuming', 2));
+      expect(decide(some, host({ generation: 2, state: 'paused' }), NOW)).toEqual(follow('paused', 2));
+      expect(decide(some, host({ generation: 2, state: 'pausing' }), NOW)).toEqual(NOTHING);
+    }
+  });
+
+  test('says why it is where it is', () => {
+    const view = host({ generation: 2, resumedBy: 'reboot', reason: 'its memory was lost' });
+    expect(decide(row({ state: 'paused' }), view, NOW)).toEqual(follow('running', 2, 'its memory was lost'));
+  });
+
+  test('and a row that is ahead of it waits, or goes back when nobody is at work on it', () => {
+    const ahead = row({ state: 'resuming', generation: 2 });
+    expect(decide(ahead, host({ state: 'paused' }), NOW)).toEqual(NOTHING);
+    expect(decide({ ...ahead, ...ABANDONED }, host({ state: 'paused' }), NOW)).toEqual(follow('paused', 2));
+    const old = { ...ahead, stateChangedAt: before(ASKED, ABANDONED_AFTER_MS + 1) };
+    expect(decide(old, host({ state: 'paused' }), { ...NOW, processStartedAt: new Date(0) })).toEqual(
+      follow('paused', 2),
+    );
+    expect(decide(row({ generation: 2 }), host({ state: 'stopped' }), NOW)).toEqual(NOTHING);
+    expect(decide(row({ generation: 2 }), host({ state: 'paused' }), NOW)).toEqual(NOTHING);
+    expect(decide(row({ state: 'paused', generation: 2 }), host(), NOW)).toEqual(NOTHING);
+  });
+});
+
+test('hazard 5: a paused sandbox that the host does not have is kept, and is said to be lost until it is back', () => {
+  const lost = row({ state: 'paused', reason: LOST_BY_HOST });
+  expect(decide(lost, undefined, NOW)).toEqual(NOTHING);
+  expect(decide(lost, host({ state: 'paused' }), NOW)).toEqual({ action: 'note', reason: null });
+  expect(decide(lost, host({ state: 'running', generation: 2 }), NOW)).toEqual(follow('running', 2));
+});
+
 test('what was to be stopped is stopped, whatever the host says', () => {
   const stopping = row({ state: 'stopping' });
   for (const view of [undefined, host(), host({ state: 'stopped' }), host({ generation: 7 })]) {
@@ -125,6 +274,7 @@ const anyRow = fc.option(
     createdAt: fc.date({ noInvalidDate: true }),
     stateChangedAt: fc.date({ noInvalidDate: true }),
     lastActiveAt: fc.option(fc.date({ noInvalidDate: true })),
+    reason: fc.option(fc.constantFrom(LOST_BY_HOST, 'something')),
     deleted: fc.boolean(),
   }),
   { nil: undefined },
@@ -133,10 +283,12 @@ const anyHost = fc.option(
   fc.record({
     id: fc.constant(ID),
     generation: fc.integer({ min: 1, max: 3 }),
-    state: fc.constantFrom('pending' as const, 'running' as const, 'stopping' as const, 'stopped' as const),
+    state: fc.constantFrom(...HOST_STATES),
     reason: fc.string(),
     startedAt: fc.date({ noInvalidDate: true }),
     lastActiveAt: fc.date({ noInvalidDate: true }),
+    pausedAt: fc.date({ noInvalidDate: true }),
+    resumedBy: fc.constantFrom('memory' as const, 'reboot' as const, null),
   }),
   { nil: undefined },
 );
@@ -158,12 +310,45 @@ test('a view that is older than the row decides nothing', () => {
   );
 });
 
-test('a report about another generation never stops or adopts a sandbox', () => {
+test('hazard 9: a report of an earlier generation never changes a later row', () => {
   fc.assert(
     fc.property(anyRow, anyHost, (some, view) => {
-      if (some === undefined || view === undefined || some.generation === view.generation) return;
-      if (some.deleted) return;
-      expect(['nothing', 'finish_stopping']).toContain(decide(some, view, NOW).action);
+      if (some === undefined || view === undefined || some.generation <= view.generation) return;
+      if (some.deleted || some.state === 'error') return;
+      const decision = decide(some, view, NOW);
+      // A resume that the host has never begun goes back to where it came from; a note changes no state.
+      if (some.state === 'resuming' && decision.action === 'follow') {
+        expect(decision).toEqual(follow('paused', some.generation));
+      } else {
+        expect(['nothing', 'finish_stopping', 'note']).toContain(decision.action);
+      }
+    }),
+  );
+});
+
+test('whatever is followed is where legal moves lead, in a generation that is not lower', () => {
+  fc.assert(
+    fc.property(anyRow, anyHost, (some, view) => {
+      if (some === undefined) return;
+      const decision = decide(some, view, NOW);
+      if (decision.action === 'follow') {
+        expect(canFollow(some, { state: decision.to, generation: decision.generation })).toBe(true);
+      }
+      if (decision.action === 'record_stopped') {
+        expect(canFollow(some, { state: 'stopped', generation: some.generation })).toBe(true);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('hazard 5: what is paused is never ended because the host does not list it', () => {
+  fc.assert(
+    fc.property(anyRow, (some) => {
+      if (some === undefined || some.deleted || !['paused', 'resuming'].includes(some.state)) return;
+      const decision = decide(some, undefined, NOW);
+      expect(['nothing', 'note', 'follow']).toContain(decision.action);
+      if (decision.action === 'follow') expect(decision.to).toBe('paused');
     }),
   );
 });

@@ -1,4 +1,4 @@
-import { isFinal, type SandboxState } from '@dormouse/lifecycle';
+import { canFollow, isFinal, type SandboxState } from '@dormouse/lifecycle';
 
 /** A sandbox as the database has it. */
 export interface RowView {
@@ -8,6 +8,8 @@ export interface RowView {
   readonly createdAt: Date;
   readonly stateChangedAt: Date;
   readonly lastActiveAt: Date | null;
+  /** What is said about its state; may be null. */
+  readonly reason: string | null;
   /** Somebody asked for its end. */
   readonly deleted: boolean;
 }
@@ -16,11 +18,14 @@ export interface RowView {
 export interface HostView {
   readonly id: string;
   readonly generation: number;
-  readonly state: 'pending' | 'running' | 'stopping' | 'stopped';
-  /** Why it stopped; may be empty. */
+  readonly state: Exclude<SandboxState, 'error'>;
+  /** Why it is so, when nobody asked for that; may be empty. */
   readonly reason: string;
   readonly startedAt: Date;
   readonly lastActiveAt: Date;
+  /** Means something only while it is paused. */
+  readonly pausedAt: Date;
+  readonly resumedBy: 'memory' | 'reboot' | null;
 }
 
 /** When and by whom the two were looked at. */
@@ -40,6 +45,17 @@ export type Decision =
   | { readonly action: 'record_stopped'; readonly reason: string }
   /** It was made, and whoever asked for it did not live to record that. */
   | { readonly action: 'adopt'; readonly startedAt: Date; readonly lastActiveAt: Date }
+  /** The host is elsewhere, by moves of its own or by moves that nobody lived to record. */
+  | {
+      readonly action: 'follow';
+      readonly to: 'running' | 'paused' | 'resuming';
+      /** Never lower than the row's. */
+      readonly generation: number;
+      /** What is to be said about it. */
+      readonly reason: string | null;
+    }
+  /** It stays as it is, and this is to be said about it. */
+  | { readonly action: 'note'; readonly reason: string | null }
   /** It was never made, and whoever asked for it is gone. */
   | { readonly action: 'record_error'; readonly reason: string }
   /** Its destruction was begun and not finished. */
@@ -51,17 +67,24 @@ export type Decision =
   /** It was active since. */
   | { readonly action: 'touch'; readonly lastActiveAt: Date };
 
-/** A creation of another control plane that is this old has lost its creator. */
+/** Work of another control plane that is this old has lost who did it. */
 export const ABANDONED_AFTER_MS: number = 10 * 60 * 1000;
 
 /** Activity is recorded this coarsely: it is shown, not decided by. */
 export const TOUCH_PRECISION_MS = 10_000;
 
+/** Said of a paused sandbox that its host does not have. It is not given up: the host may get its data back. */
+export const LOST_BY_HOST = 'the host no longer has it';
+
 const NOTHING: Decision = { action: 'nothing' };
 
 /**
  * Decides for one sandbox what makes database and host agree again. Never guesses: where the two views may be of
- * different moments or different generations, it waits.
+ * different moments, it waits.
+ *
+ * The host may be generations ahead (it resumes by itself what its own shutdown has paused) and is followed. A report
+ * of an earlier generation never changes a later row. A row that is `resuming` in a generation the host has never
+ * begun goes back to `paused` once nobody is at work on it any more.
  *
  * A sandbox that has ended by itself keeps its disk on the host until somebody deletes it.
  *
@@ -78,16 +101,20 @@ export function decide(
   if (row.stateChangedAt >= circumstances.askedAt) return NOTHING;
   if (row.state === 'stopping') return { action: 'finish_stopping' };
   if (host !== undefined && row.deleted && isFinal(row.state)) return { action: 'destroy_on_host' };
-  if (host !== undefined && host.generation !== row.generation) return NOTHING;
+  const current = host === undefined || host.generation >= row.generation ? host : undefined;
+  const outdated = host !== current;
   switch (row.state) {
     case 'pending':
-      return decidePending(row, host, circumstances);
+      return outdated ? NOTHING : decidePending(row, current, circumstances);
     case 'running':
-      return decideRunning(row, host);
+      return outdated ? NOTHING : decideRunning(row, current);
     case 'snapshotting':
     case 'pausing':
+      return outdated ? NOTHING : decideLeaving(row, current, circumstances);
     case 'paused':
+      return decidePaused(row, host, current);
     case 'resuming':
+      return decideResuming(row, host, current, circumstances);
     case 'stopped':
       return NOTHING;
     case 'error':
@@ -98,35 +125,136 @@ export function decide(
 function decidePending(row: RowView, host: HostView | undefined, circumstances: Circumstances): Decision {
   switch (host?.state) {
     case 'running':
+    case 'snapshotting':
+      if (host.generation > row.generation) return follow(row, host, 'running');
       return { action: 'adopt', startedAt: host.startedAt, lastActiveAt: host.lastActiveAt };
+    case 'paused':
+      return follow(row, host, 'paused');
+    case 'resuming':
+      return follow(row, host, 'resuming');
     case 'pending':
+    case 'pausing':
       return NOTHING;
     case 'stopping':
     case 'stopped':
-    case undefined: {
-      const ageMs = circumstances.askedAt.getTime() - row.createdAt.getTime();
-      const abandoned = row.createdAt < circumstances.processStartedAt || ageMs > ABANDONED_AFTER_MS;
-      if (!abandoned) return NOTHING;
+    case undefined:
+      if (!isAbandoned(row.createdAt, circumstances)) return NOTHING;
       return { action: 'record_error', reason: because('its creation was interrupted', host?.reason) };
-    }
   }
 }
 
 function decideRunning(row: RowView, host: HostView | undefined): Decision {
   switch (host?.state) {
     case undefined:
-      return { action: 'record_stopped', reason: 'the host no longer has it' };
     case 'stopped':
-      return { action: 'record_stopped', reason: because('its virtual machine ended', host.reason) };
+      return ended(host);
     case 'stopping':
     case 'pending':
+    case 'pausing':
       return NOTHING;
-    case 'running': {
+    case 'paused':
+      return follow(row, host, 'paused');
+    case 'resuming':
+      return host.generation > row.generation ? follow(row, host, 'resuming') : NOTHING;
+    case 'running':
+    case 'snapshotting': {
+      if (host.generation > row.generation) return follow(row, host, 'running');
       const known = row.lastActiveAt?.getTime() ?? 0;
       const later = host.lastActiveAt.getTime() - known;
       return later >= TOUCH_PRECISION_MS ? { action: 'touch', lastActiveAt: host.lastActiveAt } : NOTHING;
     }
   }
+}
+
+/** A row that is `snapshotting` or `pausing`: its VM ran when that began. */
+function decideLeaving(row: RowView, host: HostView | undefined, circumstances: Circumstances): Decision {
+  switch (host?.state) {
+    case undefined:
+    case 'stopped':
+      return ended(host);
+    case 'stopping':
+    case 'pending':
+    case 'pausing':
+      return NOTHING;
+    case 'paused':
+      return follow(row, host, 'paused');
+    case 'resuming':
+      return host.generation > row.generation ? follow(row, host, 'resuming') : NOTHING;
+    case 'snapshotting':
+      return host.generation > row.generation ? follow(row, host, 'running') : NOTHING;
+    case 'running':
+      if (host.generation > row.generation) return follow(row, host, 'running');
+      return isAbandoned(row.stateChangedAt, circumstances) ? follow(row, host, 'running') : NOTHING;
+  }
+}
+
+function decidePaused(row: RowView, host: HostView | undefined, current: HostView | undefined): Decision {
+  if (host === undefined) {
+    return row.reason === LOST_BY_HOST ? NOTHING : { action: 'note', reason: LOST_BY_HOST };
+  }
+  switch (current?.state) {
+    case 'running':
+    case 'snapshotting':
+      return follow(row, current, 'running');
+    case 'resuming':
+      return follow(row, current, 'resuming');
+    case 'stopped':
+      return ended(current);
+    case 'paused':
+      if (current.generation > row.generation) return follow(row, current, 'paused');
+      break;
+    case 'pending':
+    case 'pausing':
+    case 'stopping':
+    case undefined:
+      break;
+  }
+  return row.reason === LOST_BY_HOST ? { action: 'note', reason: null } : NOTHING;
+}
+
+function decideResuming(
+  row: RowView,
+  host: HostView | undefined,
+  current: HostView | undefined,
+  circumstances: Circumstances,
+): Decision {
+  switch (current?.state) {
+    case 'running':
+    case 'snapshotting':
+      return follow(row, current, 'running');
+    case 'stopped':
+      return ended(current);
+    case 'resuming':
+      return current.generation > row.generation ? follow(row, current, 'resuming') : NOTHING;
+    case 'pending':
+    case 'pausing':
+    case 'stopping':
+      return NOTHING;
+    case 'paused':
+      if (current.generation > row.generation) return follow(row, current, 'paused');
+      break;
+    case undefined:
+      break;
+  }
+  if (!isAbandoned(row.stateChangedAt, circumstances)) return NOTHING;
+  const reason = host === undefined ? LOST_BY_HOST : null;
+  return { action: 'follow', to: 'paused', generation: row.generation, reason };
+}
+
+function follow(row: RowView, host: HostView, to: 'running' | 'paused' | 'resuming'): Decision {
+  const { generation } = host;
+  if (!canFollow(row, { state: to, generation })) return NOTHING;
+  return { action: 'follow', to, generation, reason: host.reason === '' ? null : host.reason };
+}
+
+function ended(host: HostView | undefined): Decision {
+  const reason = host === undefined ? LOST_BY_HOST : because('its virtual machine ended', host.reason);
+  return { action: 'record_stopped', reason };
+}
+
+/** Whether who began this is gone: an earlier process of ours, or another control plane that never came to an end. */
+function isAbandoned(since: Date, { askedAt, processStartedAt }: Circumstances): boolean {
+  return since < processStartedAt || askedAt.getTime() - since.getTime() > ABANDONED_AFTER_MS;
 }
 
 function because(fact: string, reason: string | undefined): string {

@@ -1,5 +1,5 @@
 import { type Sandbox as HostSandbox, SandboxState as HostSandboxState } from '@dormouse/host-api';
-import { startedAt } from '../sandboxes/create.js';
+import { pausedAt, resumedBy, startedAt } from '../sandboxes/host-times.js';
 import type { HostView } from './decide.js';
 
 /** What a host reports, as decisions see it; undefined for a state that this version does not know. */
@@ -12,6 +12,8 @@ export function toHostView(sandbox: HostSandbox): HostView | undefined {
     state,
     reason: sandbox.reason,
     ...startedAt(sandbox),
+    pausedAt: pausedAt(sandbox),
+    resumedBy: resumedBy(sandbox),
   };
 }
 
@@ -21,6 +23,14 @@ function hostState(state: HostSandboxState): HostView['state'] | undefined {
       return 'pending';
     case HostSandboxState.RUNNING:
       return 'running';
+    case HostSandboxState.SNAPSHOTTING:
+      return 'snapshotting';
+    case HostSandboxState.PAUSING:
+      return 'pausing';
+    case HostSandboxState.PAUSED:
+      return 'paused';
+    case HostSandboxState.RESUMING:
+      return 'resuming';
     case HostSandboxState.STOPPING:
       return 'stopping';
     case HostSandboxState.STOPPED:

@@ -1,10 +1,12 @@
 import { SANDBOX_ID_PATTERN } from '@dormouse/contracts';
-import type { SandboxRecord } from '@dormouse/store';
+import { FIRST_GENERATION } from '@dormouse/lifecycle';
+import type { SandboxRecord, TransitionChanges } from '@dormouse/store';
 import type { Services } from '../context.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { registerHost } from '../host-registration.js';
 import { type Decision, decide, type HostView, type RowView } from './decide.js';
 import { toHostView } from './host-view.js';
+import { reconcileSnapshots } from './reconcile-snapshots.js';
 
 /** What one round did. */
 export interface RoundResult {
@@ -15,7 +17,7 @@ export interface RoundResult {
 }
 
 /**
- * Compares every sandbox of database and host once and puts right what differs.
+ * Compares every sandbox and snapshot of database and host once and puts right what differs.
  *
  * The host is asked first and the database second: what the host has, some row announced before. The other way
  * round a sandbox made in between would look like one that nobody wants.
@@ -56,7 +58,7 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
       continue;
     }
     try {
-      await inFlight.run(id, () => act(services, id, row, decision));
+      await inFlight.run(id, () => act(services, row, onHost.get(id), decision));
     } catch (err) {
       log.warn({ err, sandboxId: id, action: decision.action }, 'reconciling failed');
       continue;
@@ -65,6 +67,7 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
     metrics.reconciled.inc({ action: decision.action });
     log[decision.action === 'touch' ? 'debug' : 'info']({ sandboxId: id, ...decision }, 'reconciled');
   }
+  await reconcileSnapshots(services, { askedAt, processStartedAt, busy, sandboxes: onHost });
   return { acted, strangers };
 }
 
@@ -76,6 +79,7 @@ function rowView(row: SandboxRecord): RowView {
     createdAt: row.created_at,
     stateChangedAt: row.state_changed_at,
     lastActiveAt: row.last_active_at,
+    reason: row.reason,
     deleted: row.deleted_at !== null,
   };
 }
@@ -83,16 +87,33 @@ function rowView(row: SandboxRecord): RowView {
 /** Every change of a row compares and swaps, so a decision that came too late changes nothing. */
 async function act(
   { store, host }: Services,
-  id: string,
   row: SandboxRecord | undefined,
+  view: HostView | undefined,
   decision: Decision,
 ): Promise<void> {
   if (row === undefined) return;
+  const { id } = row;
   const { system } = store;
   const destroy = () => hostCall(host.destroySandbox({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
   switch (decision.action) {
     case 'record_stopped':
-      await system.transition({ id, from: row, to: 'stopped', changes: { reason: decision.reason } });
+      await system.follow({
+        id,
+        from: row,
+        to: { state: 'stopped', generation: row.generation },
+        changes: { reason: decision.reason, pausedAt: null },
+      });
+      return;
+    case 'follow':
+      await system.follow({
+        id,
+        from: row,
+        to: { state: decision.to, generation: decision.generation },
+        changes: { reason: decision.reason, ...followChanges(decision.to, row, view) },
+      });
+      return;
+    case 'note':
+      await system.note(id, row, decision.reason);
       return;
     case 'adopt': {
       const { startedAt, lastActiveAt } = decision;
@@ -115,5 +136,27 @@ async function act(
     case 'leave_unknown':
     case 'nothing':
       return;
+  }
+}
+
+/** What becomes known of a sandbox together with where it is. */
+function followChanges(
+  to: 'running' | 'paused' | 'resuming',
+  row: SandboxRecord,
+  view: HostView | undefined,
+): TransitionChanges {
+  switch (to) {
+    case 'running':
+      if (view === undefined) return { pausedAt: null };
+      return {
+        pausedAt: null,
+        startedAt: view.startedAt,
+        lastActiveAt: view.lastActiveAt,
+        ...(view.generation > FIRST_GENERATION ? { resumedBy: view.resumedBy } : {}),
+      };
+    case 'paused':
+      return { pausedAt: view?.state === 'paused' ? view.pausedAt : (row.paused_at ?? new Date()) };
+    case 'resuming':
+      return {};
   }
 }

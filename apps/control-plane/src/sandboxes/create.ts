@@ -1,20 +1,20 @@
 import type { CreateSandboxRequest } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
-import type { Sandbox as HostSandbox, Template as HostTemplate } from '@dormouse/host-api';
+import type { Sandbox as HostSandbox } from '@dormouse/host-api';
 import type { SandboxRecord, TeamScope } from '@dormouse/store';
 import type { z } from 'zod';
 import type { Services } from '../context.js';
 import { expected, HOST_BOOT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { registerHost } from '../host-registration.js';
-import { newSandboxId } from './sandbox-id.js';
-
-const BYTES_PER_MB = 1024 * 1024;
+import { newSandboxId } from '../random-id.js';
+import { startedAt } from './host-times.js';
+import { findOrigin } from './origin.js';
 
 /**
  * Makes a sandbox and answers when it takes commands. The row comes first, so that whatever happens in between,
  * the reconciler can tell what was meant; a failing creation leaves a row that says why, and nothing on the host.
  *
- * @throws DormouseError `not_found` (template), or what the host says
+ * @throws DormouseError `not_found` (template), `invalid_state` (a snapshot has another size), or what the host says
  */
 export async function createSandbox(
   services: Services,
@@ -22,19 +22,21 @@ export async function createSandbox(
   wanted: z.output<typeof CreateSandboxRequest>,
 ): Promise<SandboxRecord> {
   const { host } = services;
-  const [template, hostId] = await Promise.all([
-    findTemplate(services, wanted.template),
+  const [origin, hostId] = await Promise.all([
+    findOrigin(services, team, wanted.template),
     registerHost(services),
   ]);
+  origin.assertSize(wanted);
   const id = newSandboxId();
   return services.inFlight.run(id, async () => {
     const pending = await team.sandboxes.insert({
       id,
-      template: template.name,
-      imageId: template.imageId,
-      vcpus: wanted.vcpus ?? template.defaultVcpus,
-      memoryMb: wanted.memory_mb ?? template.defaultMemoryMb,
-      diskMb: Math.round(Number(template.diskBytes) / BYTES_PER_MB),
+      template: origin.template,
+      imageId: origin.imageId,
+      vcpus: wanted.vcpus ?? origin.vcpus,
+      memoryMb: wanted.memory_mb ?? origin.memoryMb,
+      diskMb: origin.diskMb,
+      parentSnapshot: origin.snapshotId,
       timeoutSec: wanted.timeout_sec,
       onTimeout: wanted.on_timeout,
       internet: wanted.internet,
@@ -55,6 +57,7 @@ export async function createSandbox(
               memoryMb: pending.memory_mb,
               envs: wanted.envs,
               internet: pending.internet,
+              snapshotId: origin.snapshotId ?? '',
             },
           },
           { timeoutMs: HOST_BOOT_TIMEOUT_MS },
@@ -73,22 +76,6 @@ export async function createSandbox(
     });
     if (running !== undefined) return running;
     throw new DormouseError('invalid_state', `the sandbox ${id} was destroyed while it was starting`);
-  });
-}
-
-/** The times a host reports for a sandbox that runs. */
-export function startedAt(sandbox: HostSandbox): { startedAt: Date; lastActiveAt: Date } {
-  const started = new Date(Number(sandbox.startedAtMs) || Date.now());
-  const active = new Date(Number(sandbox.lastActiveAtMs));
-  return { startedAt: started, lastActiveAt: active > started ? active : started };
-}
-
-async function findTemplate({ host }: Services, name: string): Promise<HostTemplate> {
-  const { templates } = await hostCall(host.listTemplates({}, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
-  const template = templates.find((candidate) => candidate.name === name);
-  if (template !== undefined) return template;
-  throw new DormouseError('not_found', `there is no template ${name}`, {
-    suggestion: 'GET /v1/templates lists what there is.',
   });
 }
 

@@ -22,8 +22,26 @@ export async function findSandbox(team: TeamScope, id: string): Promise<SandboxR
 export async function findRunning(team: TeamScope, id: string): Promise<SandboxRecord> {
   const record = await findSandbox(team, id);
   if (takesCommands(record.state)) return record;
-  const why = record.reason === null ? '' : ` (${record.reason})`;
-  throw new DormouseError('invalid_state', `the sandbox ${id} is ${record.state}${why}, not running`);
+  throw notRunning(record);
+}
+
+/** What is said of a sandbox that would have to run and does not: how to wake it, where that is possible. */
+export function notRunning({ id, state, reason }: SandboxRecord): DormouseError {
+  const why = reason === null ? '' : ` (${reason})`;
+  const message = `the sandbox ${id} is ${state}${why}, not running`;
+  switch (state) {
+    case 'paused':
+    case 'pausing':
+      return new DormouseError('invalid_state', message, {
+        suggestion: `Resume it: POST /v1/sandboxes/${id}/resume.`,
+      });
+    case 'resuming':
+      return new DormouseError('invalid_state', message, {
+        suggestion: `POST /v1/sandboxes/${id}/resume answers when it runs.`,
+      });
+    default:
+      return new DormouseError('invalid_state', message);
+  }
 }
 
 /** The one answer for every sandbox that a team has not got. */

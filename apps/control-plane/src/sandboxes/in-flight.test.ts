@@ -15,6 +15,14 @@ test('hazard 8: an observer hears of everything that was in flight at any moment
   expect([later.has('a'), later.has('b')]).toEqual([false, false]);
 });
 
+test('several are in flight together', async () => {
+  const inFlight = new InFlight();
+  const all = () => ['a', 'b'].map((id) => inFlight.has(id));
+  expect(await inFlight.runAll(['a', 'b'], async () => all())).toEqual([true, true]);
+  expect(all()).toEqual([false, false]);
+  expect(await inFlight.runAll([], async () => 7)).toBe(7);
+});
+
 test('a sandbox is in flight until the last of its work is done, failed work included', async () => {
   const inFlight = new InFlight();
   const failing = inFlight.run('a', () => Promise.reject(new Error('no')));

@@ -1,6 +1,6 @@
 /**
- * Which sandboxes this process is changing right now. The reconciler keeps its hands off them: what it has read
- * about them may be older than what is being done.
+ * Which sandboxes and snapshots this process is changing right now. The reconciler keeps its hands off them: what it
+ * has read about them may be older than what is being done.
  */
 export class InFlight {
   readonly #running = new Map<string, number>();
@@ -17,6 +17,11 @@ export class InFlight {
       if (left === 0) this.#running.delete(id);
       else this.#running.set(id, left);
     }
+  }
+
+  /** Runs work on several at once. */
+  runAll<Result>(ids: readonly string[], work: () => Promise<Result>): Promise<Result> {
+    return ids.reduce<() => Promise<Result>>((inner, id) => () => this.run(id, inner), work)();
   }
 
   /** Collects every sandbox that is being changed at any moment until the observation is closed. */

@@ -2,9 +2,9 @@ import { PageQuery, type Template, TemplateList } from '@dormouse/contracts';
 import type { Template as HostTemplate } from '@dormouse/host-api';
 import { createRoute } from '@hono/zod-openapi';
 import type { Services } from '../context.js';
-import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { type App, createPart } from '../http/app.js';
 import { errors, json } from '../http/route-parts.js';
+import { hostTemplates } from './host-templates.js';
 
 const BYTES_PER_MB = 1024 * 1024;
 
@@ -19,12 +19,11 @@ const list = createRoute({
 });
 
 /** What sandboxes can be made of. */
-export function templateRoutes({ host }: Services): App {
+export function templateRoutes(services: Services): App {
   const part = createPart();
   part.openapi(list, async (c) => {
-    const { templates } = await hostCall(host.listTemplates({}, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
-    const sorted = templates.map(presentTemplate).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return c.json({ templates: sorted, next_cursor: null }, 200);
+    const templates = (await hostTemplates(services)).map(presentTemplate);
+    return c.json({ templates, next_cursor: null }, 200);
   });
   return part;
 }

@@ -5,6 +5,7 @@ import type { Services } from '../context.js';
 import { createMetrics } from '../http/metrics.js';
 import { createLogger } from '../log.js';
 import { InFlight } from '../sandboxes/in-flight.js';
+import { Operations } from '../sandboxes/operations.js';
 import { type ApiServer, startServer } from '../server.js';
 import { type ScriptedHost, startScriptedHost } from './scripted-host.js';
 import { startTemporaryDatabase } from './temporary-database.js';
@@ -48,6 +49,7 @@ export async function startTestControlPlane(): Promise<TestControlPlane> {
     log: createLogger('debug', sink),
     metrics: createMetrics(store),
     inFlight: new InFlight(),
+    operations: new Operations(),
     version: '0.0.0-test',
   };
   const server = await startServer(services, { host: '127.0.0.1', port: 0 });

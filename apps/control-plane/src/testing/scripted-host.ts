@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { DormouseError } from '@dormouse/errors';
-import { connectHost, type HostClient, HostService, SandboxState, toConnectError } from '@dormouse/host-api';
+import {
+  connectHost,
+  type HostClient,
+  HostService,
+  ResumedBy,
+  SandboxState,
+  toConnectError,
+} from '@dormouse/host-api';
 
 /** The calls of the host service, each replaceable by a test. */
 export type HostScript = Partial<ServiceImpl<typeof HostService>>;
@@ -58,6 +65,30 @@ function defaults(): HostScript {
       },
     }),
     destroySandbox: () => ({}),
+    pauseSandbox: ({ id, generation }) => ({
+      sandbox: { id, generation, state: SandboxState.PAUSED, pausedAtMs: BigInt(Date.now()) },
+    }),
+    resumeSandbox: ({ id, generation, reboot }) => ({
+      sandbox: {
+        id,
+        generation,
+        state: SandboxState.RUNNING,
+        startedAtMs: BigInt(Date.now()),
+        lastActiveAtMs: BigInt(Date.now()),
+        resumedBy: reboot ? ResumedBy.REBOOT : ResumedBy.MEMORY,
+      },
+    }),
+    forkSandbox: ({ children }) => ({
+      results: children.map(({ id, generation }) => ({
+        id,
+        sandbox: { id, generation, state: SandboxState.RUNNING, startedAtMs: BigInt(Date.now()) },
+      })),
+    }),
+    createSnapshot: ({ id, sandboxId, diskOnly }) => ({
+      snapshot: { id, sandboxId, diskOnly, ownBytes: 1000n, totalBytes: 5000n },
+    }),
+    listSnapshots: () => ({ snapshots: [] }),
+    deleteSnapshot: () => ({}),
   };
 }
 

@@ -5,7 +5,16 @@ const RANDOM_CHARACTERS = 20;
 
 /** A new sandbox id: `sb` and 20 random characters, 103 bits. */
 export function newSandboxId(): string {
-  let id = 'sb';
+  return newId('sb');
+}
+
+/** A new snapshot id: `sn` and 20 random characters. */
+export function newSnapshotId(): string {
+  return newId('sn');
+}
+
+function newId(prefix: string): string {
+  let id = prefix;
   for (let i = 0; i < RANDOM_CHARACTERS; i++) id += ALPHABET[randomInt(ALPHABET.length)];
   return id;
 }

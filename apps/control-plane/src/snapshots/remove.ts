@@ -1,0 +1,39 @@
+import { NAME_PATTERN } from '@dormouse/contracts';
+import { DormouseError } from '@dormouse/errors';
+import type { TeamScope } from '@dormouse/store';
+import type { Services } from '../context.js';
+import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
+import { hostTemplates } from '../templates/host-templates.js';
+import { noSuchSnapshot } from './find.js';
+
+/**
+ * Deletes a snapshot of the team. What is marked in the database is as good as gone: where the host cannot do its
+ * part now, the reconciler does it later.
+ *
+ * @throws DormouseError `not_found`, `invalid_state` for a template
+ */
+export async function removeSnapshot(services: Services, team: TeamScope, name: string): Promise<void> {
+  if (!NAME_PATTERN.test(name)) throw noSuchSnapshot(name);
+  const deleting = await team.snapshots.beginDeleting(name);
+  if (deleting !== undefined) return removeFromHost(services, deleting.id);
+  const templates = await hostTemplates(services);
+  if (!templates.some((template) => template.name === name)) throw noSuchSnapshot(name);
+  throw new DormouseError('invalid_state', `${name} is a template, not a snapshot`, {
+    suggestion: 'Templates belong to the host and are used by all teams.',
+  });
+}
+
+/** Has the host let go of a snapshot that is marked as `deleting`. A failure is left to the reconciler. */
+export async function removeFromHost(services: Services, id: string): Promise<void> {
+  try {
+    await services.inFlight.run(id, () => finishRemoval(services, id));
+  } catch (err) {
+    services.log.warn({ err, snapshotId: id }, 'the host could not delete a snapshot; it is tried again');
+  }
+}
+
+/** @throws DormouseError when host or database cannot be reached */
+export async function finishRemoval({ host, store }: Services, id: string): Promise<void> {
+  await hostCall(host.deleteSnapshot({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+  await store.system.snapshots.finishDeleting(id);
+}
