@@ -133,7 +133,7 @@ describe('hazard 9: an agent that is killed', () => {
         id,
         SandboxState.RUNNING,
       ]);
-      expect([left.processes.length, left.memory], context).toEqual([1, [id]]);
+      expect([left.processes.length, left.memory.length], context).toEqual([1, 1]);
       expect(await shell(id, 'hostname'), context).toBe(`${id}\n`);
       present = id;
     }

@@ -9,6 +9,8 @@ import { mergeWorkingSet, openMemory, readManifest, readWorkingSet } from '@dorm
 import type { Served, ServeJob } from './jobs.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** How long a VM whose restore has failed may take to be ended. */
+const ENDING_TIMEOUT_MS = 60_000;
 
 /**
  * While a working set is being recorded every page is answered alone and the rest waits longer: what is sent unasked is
@@ -36,6 +38,7 @@ export async function serve(job: ServeJob, onRunning: () => void): Promise<Serve
       onRunning,
     });
     const statistics = await source.run();
+    socket.destroy();
     const { pages, drifted } = mergeWorkingSet(recorded.pages, statistics.requestedPages);
     const changed = drifted || pages.length > recorded.pages.length;
     return {
@@ -44,9 +47,21 @@ export async function serve(job: ServeJob, onRunning: () => void): Promise<Serve
       ...(changed ? { workingSet: drifted ? [] : pages } : {}),
       ...(recorded.problem === undefined ? {} : { workingSetProblem: recorded.problem.message }),
     };
-  } finally {
-    socket.destroy();
+  } catch (error) {
+    leaveOpen(socket);
+    throw error;
   }
+}
+
+/**
+ * QEMU whose source hangs up in the middle stops catching faults, and its guest may see zeros for a moment. With the
+ * connection open the guest stands still until its VM is ended, which whoever hears of the failure does.
+ */
+function leaveOpen(socket: Socket): void {
+  const late = setTimeout(() => socket.destroy(), ENDING_TIMEOUT_MS);
+  socket.once('close', () => clearTimeout(late));
+  socket.on('error', () => {});
+  socket.resume();
 }
 
 function summaryOf(statistics: RestoreStatistics): Served {

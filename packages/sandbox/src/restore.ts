@@ -62,7 +62,8 @@ export async function restoreVm(
     await onStep?.('standby-ready');
     return await run(environment, request, { standby, disk, server }, signal);
   } catch (thrown) {
-    for (const step of undo.toReversed()) await step();
+    // The VM first: its guest must not run on when the page server lets go of it.
+    for (const step of undo) await step();
     void standbyPool.refill();
     const error = fromUnknown(thrown);
     if (signal.aborted) throw new DormouseError('cancelled', 'the restore was cancelled', { cause: error });
@@ -112,8 +113,8 @@ async function run(
   }
   const loading = serving.loaded.then(
     (served) => afterwards(environment, generationId, server, served),
-    async (error: unknown) => {
-      await environment.pageServers.release(server);
+    (error: unknown) => {
+      void vm.exited.then(() => environment.pageServers.release(server));
       return fromUnknown(error);
     },
   );

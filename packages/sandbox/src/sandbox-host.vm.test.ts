@@ -50,7 +50,7 @@ describe('the life of a sandbox', () => {
     const sandbox = await vm.host.create(id, 1, request);
     expect(sandbox.journal).toMatchObject({ id, generation: 1, state: 'running' });
     const { processes, sandboxes, memory } = await vm.presence();
-    expect([processes.length, sandboxes, memory]).toEqual([1, [id], [id]]);
+    expect([processes.length, sandboxes, memory]).toEqual([1, [id], [sandbox.journal.vm?.slot]]);
     expect(await readJournal(sandbox.paths.journal)).toEqual(sandbox.journal);
 
     const guest = await sandbox.guest();

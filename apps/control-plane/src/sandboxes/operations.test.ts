@@ -1,14 +1,6 @@
 import { expect, test } from 'vitest';
+import { gate } from '../testing/gate.js';
 import { Operations } from './operations.js';
-
-/** A promise and the function that resolves it. */
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
 
 test('hazard 8: equal operations are one, others wait for their turn, and sandboxes do not wait for each other', async () => {
   const operations = new Operations();
