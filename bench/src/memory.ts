@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { processesWith, processMemory } from '@dormouse/e2e';
+import { processesWith, processMemory, vmOf } from '@dormouse/e2e';
 import { Sandbox } from '@dormouse/sdk';
 import type { Bench, Figure } from './figure.js';
 import { summarise } from './statistics.js';
@@ -16,9 +16,9 @@ export async function idleSandbox({ stack, quick, progress }: Bench): Promise<Fi
     await using sandbox = await Sandbox.create({ apiUrl: stack.apiUrl, apiKey: stack.apiKey });
     await sandbox.exec({ cmd: 'true', args: [] });
     await delay(SETTLE_MS);
-    const [pid] = await processesWith('qemu-system', `${sandbox.id}/run/`);
-    if (pid === undefined) throw new Error('the VM process was not found');
-    sizes.push((await processMemory(pid)).pssBytes / MIB);
+    const vm = await vmOf(stack.dataDir, sandbox.id);
+    if (vm === undefined) throw new Error('the VM process was not found');
+    sizes.push((await processMemory(vm.pid)).pssBytes / MIB);
   }
   const { median, p95, count } = summarise(sizes);
   return { name: 'idle sandbox of 512 MiB, QEMU and guest (PSS)', unit: 'MiB', median, p95, count };

@@ -8,6 +8,7 @@ import { SCALE } from './support/scale.js';
 import { postmasterPid, type ServiceName, servicePid } from './support/services.js';
 import { type Stack, startStack } from './support/stack.js';
 import { NO_TRACES, tracesOf } from './support/traces.js';
+import { vmOf } from './support/vm.js';
 
 const KILLS = 8 * SCALE;
 const WORKERS = 2;
@@ -138,7 +139,7 @@ test(`hazard 9: ${KILLS} times host agent or control plane is killed, and no san
     const present = idsIn(sandboxes, 'running', 'stopped');
     return (
       isSettled &&
-      same(guestMemory, running) &&
+      same(guestMemory, await slotsOf(running)) &&
       same(
         directories.filter((name) => !present.includes(name) || !name.startsWith('sb')),
         [],
@@ -168,7 +169,7 @@ test(`hazard 9: ${KILLS} times host agent or control plane is killed, and no san
   expect(idsIn(await listed(), 'running')).toEqual([keeper.id]);
   expect(await listed()).toHaveLength(1);
   expect(await tracesOf(stack.dataDir)).toMatchObject({
-    guestMemory: [keeper.id],
+    guestMemory: await slotsOf([keeper.id]),
     sandboxes: [keeper.id],
     mounts: [],
     temporary: [],
@@ -192,41 +193,36 @@ test('hazard 9: a killed PostgreSQL comes back with everything that was recorded
 
 test('hazard 9: when `up` itself is killed, the next one takes the running sandboxes over', async () => {
   const { dataDir, apiKey, pid } = stack;
-  const [vm] = await processesWith('qemu-system', `${keeper.id}/run/`);
+  const vm = await vmOf(dataDir, keeper.id);
   expect(await stack.stop('SIGKILL')).toBeNull();
   expect(await isAlive(pid)).toBe(false);
   stack = await startStack({ dataDir });
   expect(stack.apiKey).toBe(apiKey);
-  expect(await processesWith('qemu-system', `${keeper.id}/run/`)).toEqual([vm]);
+  expect(await vmOf(dataDir, keeper.id)).toEqual(vm);
+  expect(await processesWith('qemu-system', `${dataDir}/vms/${vm?.slot}/`)).toEqual([vm?.pid]);
   await expectKeeperUnharmed();
   expect((await listed()).map(({ id }) => id)).toEqual([keeper.id]);
 });
 
-test('asked to stop, `up` says how many sandboxes run, shuts them down cleanly, and leaves no process', async () => {
+test('asked to stop, `up` says how many sandboxes run and pauses them; the next one brings them back', async () => {
   const second = (await stack.client.sandboxes.create()).keep();
   await second.exec('echo written without a sync > /home/user/last-words');
   expect(await stack.stop('SIGTERM')).toBe(0);
-  expect(stack.log()).toContain('2 running sandboxes are being shut down; pausing arrives with snapshots.');
+  expect(stack.log()).toContain('2 running sandboxes are being paused; they come back with the next `up`.');
   expect(stack.log()).toMatch(/Everything is stopped\.\n$/);
   const { dataDir } = stack;
-  // Disks stay, so that what was written is not lost by a reboot of the machine.
   const kept = [keeper.id, second.id].sort();
   expect(await tracesOf(dataDir)).toEqual({ ...NO_TRACES, sandboxes: kept });
 
   stack = await startStack({ dataDir });
-  const states = await eventually('both are recorded as stopped', RECOVERY_MS, async () => {
+  await eventually('both run again', RECOVERY_MS, async () => {
     const all = await listed();
-    return all.every(({ state }) => state === 'stopped') && all;
+    return all.length === 2 && all.every(({ state }) => state === 'running');
   });
-  expect(states.map(({ id }) => id).sort()).toEqual(kept);
-  for (const { id, reason } of states) {
-    expect(reason).toBe('its virtual machine ended: shut down with the host agent');
-    await expect((await stack.client.sandboxes.connect(id)).exec('true')).rejects.toMatchObject({
-      code: 'invalid_state',
-      status: 409,
-    });
-    await stack.client.sandboxes.delete(id);
-  }
+  await expectKeeperUnharmed();
+  const again = await stack.client.sandboxes.connect(second.id);
+  expect((await again.exec('cat /home/user/last-words')).stdout).toBe('written without a sync\n');
+  for (const id of kept) await stack.client.sandboxes.delete(id);
   expect(await stack.stop()).toBe(0);
   expect(await tracesOf(dataDir)).toEqual(NO_TRACES);
 });
@@ -244,6 +240,13 @@ function same(left: readonly string[], right: readonly string[]): boolean {
 
 /** How many of these sandboxes have exactly one VM. */
 async function vmsOf(ids: readonly string[]): Promise<number> {
-  const found = await Promise.all(ids.map((id) => processesWith('qemu-system', `${id}/run/`)));
+  const slots = await slotsOf(ids);
+  const found = await Promise.all(slots.map((slot) => processesWith('qemu-system', `/vms/${slot}/run/`)));
   return found.filter((pids) => pids.length === 1).length;
+}
+
+/** The places of the VMs of these sandboxes, sorted. */
+async function slotsOf(ids: readonly string[]): Promise<string[]> {
+  const vms = await Promise.all(ids.map((id) => vmOf(stack.dataDir, id)));
+  return vms.flatMap((vm) => (vm === undefined ? [] : [vm.slot])).sort();
 }

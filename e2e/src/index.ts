@@ -7,3 +7,4 @@ export {
   type StackOptions,
   startStack,
 } from './support/stack.js';
+export { vmOf } from './support/vm.js';

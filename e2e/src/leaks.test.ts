@@ -77,7 +77,7 @@ test(`hazard 16: ${SANDBOXES} sandboxes, made, used and destroyed, leave nothing
   await Promise.all(Array.from({ length: WORKERS }, work));
 
   expect(ids.size).toBe(SANDBOXES);
-  expect(await tracesOf(stack.dataDir)).toEqual(before.traces);
+  await expect.poll(() => tracesOf(stack.dataDir), { timeout: 60_000 }).toEqual(before.traces);
   await eventually('the descriptors are as many as before', 60_000, async () => {
     const { count, files } = await descriptors();
     return files.length === 0 && count <= before.descriptors.count + SPARE_DESCRIPTORS;

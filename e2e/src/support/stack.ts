@@ -53,7 +53,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ['up', '--json', '--yes', '--data', dataDir, '--api-port', `${apiPort}`, '--edge-port', `${edgePort}`],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, DORMOUSE_ASSETS_DIR: assetsDir(), TMPDIR: temporaryDir, ...options.env },
+      env: {
+        ...process.env,
+        DORMOUSE_ASSETS_DIR: assetsDir(),
+        TMPDIR: temporaryDir,
+        // A process that waits for a sandbox is one that belongs to none.
+        DORMOUSE_STANDBYS: '0',
+        ...options.env,
+      },
     },
   );
   let errors = '';

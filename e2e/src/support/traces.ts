@@ -13,6 +13,10 @@ export interface Traces {
   readonly guestMemory: readonly string[];
   /** Names below `<data>/sandboxes`, hidden ones included. */
   readonly sandboxes: readonly string[];
+  /** Names below `<data>/vms`: the places of VM processes. */
+  readonly vms: readonly string[];
+  /** Names below `<data>/layers`. */
+  readonly layers: readonly string[];
   readonly mounts: readonly string[];
   readonly firewallTables: readonly string[];
   /** Names in what its processes use as /tmp. */
@@ -25,6 +29,8 @@ export const NO_TRACES: Traces = {
   sockets: [],
   guestMemory: [],
   sandboxes: [],
+  vms: [],
+  layers: [],
   mounts: [],
   firewallTables: [],
   temporary: [],
@@ -32,15 +38,18 @@ export const NO_TRACES: Traces = {
 
 /** What an installation has on this machine right now, sorted, so that two moments can be compared. */
 export async function tracesOf(dataDir: string): Promise<Traces> {
-  const [processes, sockets, guestMemory, sandboxes, mounts, tables, temporary] = await Promise.all([
-    commandLines(dataDir),
-    linesWith('/proc/net/unix', `${dataDir}/sandboxes/`),
-    namesIn(guestMemoryDirOf(dataDir)),
-    namesIn(join(dataDir, 'sandboxes')),
-    linesWith('/proc/self/mountinfo', dataDir),
-    run('nft', ['list', 'tables']),
-    namesIn(temporaryDirOf(dataDir)),
-  ]);
+  const [processes, sockets, guestMemory, sandboxes, vms, layers, mounts, tables, temporary] =
+    await Promise.all([
+      commandLines(dataDir),
+      linesWith('/proc/net/unix', `${dataDir}/vms/`),
+      namesIn(guestMemoryDirOf(dataDir)),
+      namesIn(join(dataDir, 'sandboxes')),
+      namesIn(join(dataDir, 'vms')),
+      namesIn(join(dataDir, 'layers')),
+      linesWith('/proc/self/mountinfo', dataDir),
+      run('nft', ['list', 'tables']),
+      namesIn(temporaryDirOf(dataDir)),
+    ]);
   const table = `table inet dormouse_${instanceOf(dataDir)}`;
   return {
     processes,
@@ -48,6 +57,8 @@ export async function tracesOf(dataDir: string): Promise<Traces> {
     sockets: sockets.map((line) => line.slice(line.lastIndexOf(' ') + 1)).sort(),
     guestMemory,
     sandboxes,
+    vms,
+    layers,
     mounts: mounts.sort(),
     firewallTables: tables.stdout.split('\n').filter((line) => line === table),
     temporary,

@@ -135,9 +135,11 @@ async function afterwards(
 ): Promise<Served> {
   const { store, pageServers, standbyPool, log } = environment;
   await pageServers.release(server);
+  const { workingSet, workingSetProblem, ...figures } = served;
+  log.info({ generationId, ...figures, learnt: workingSet?.length }, 'all memory is there');
   try {
-    if (served.workingSet !== undefined) await store.replaceWorkingSet(generationId, served.workingSet);
-    if (served.workingSetProblem !== undefined) log.warn({ generationId }, served.workingSetProblem);
+    if (workingSet !== undefined) await store.replaceWorkingSet(generationId, workingSet);
+    if (workingSetProblem !== undefined) log.warn({ generationId }, workingSetProblem);
   } catch (error) {
     // The generation may have been collected meanwhile, and a working set only saves time.
     log.warn({ generationId, err: fromUnknown(error) }, 'the working set was not recorded');
