@@ -101,7 +101,7 @@ async function sayWhatStops(stack: Stack, steps: Steps): Promise<void> {
   const count = await stack.countRunning();
   if (count === undefined || count === 0) return;
   const subject = count === 1 ? '1 running sandbox is' : `${count} running sandboxes are`;
-  steps.note(`${subject} being paused; they come back with the next `up`.`);
+  steps.note(`${subject} being paused; they come back with the next \`up\`.`);
 }
 
 function deferred(): { promise: Promise<void>; resolve: () => void } {
