@@ -93,13 +93,15 @@ async function act(
   }
 }
 
-/** A name that is another's by now is not taken from it, unless that was asked for. */
+/** A name that is another's by now is not taken from it, unless that was asked for and the other is older. */
 async function finishCreating(
   services: Services,
   row: SnapshotRecord,
   snapshot: HostSnapshot,
 ): Promise<void> {
   const { snapshots } = services.store.forTeam(row.team_id);
+  const holder = await snapshots.get(row.name);
+  if (holder !== undefined && holder.created_at > row.created_at) return giveUp(services, row);
   try {
     const committed = await snapshots.commit(row, measured(snapshot));
     if (committed?.replaced !== undefined) await removeFromHost(services, committed.replaced.id);

@@ -37,7 +37,7 @@ export async function findOrigin(services: Services, team: TeamScope, name: stri
   const snapshot = await team.snapshots.get(name);
   if (snapshot !== undefined) return fromSnapshot(snapshot);
   throw new DormouseError('not_found', `there is no template ${name}`, {
-    suggestion: 'GET /v1/templates lists what there is, and GET /v1/snapshots what you have kept.',
+    suggestion: 'GET /v1/snapshots lists what there is: templates and your snapshots.',
   });
 }
 

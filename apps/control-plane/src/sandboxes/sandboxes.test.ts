@@ -118,7 +118,8 @@ describe('creating', () => {
     expect(answer.status).toBe(404);
     expect(await errorOf(answer)).toMatchObject({
       code: 'not_found',
-      message: 'there is no template nope. GET /v1/templates lists what there is.',
+      message:
+        'there is no template nope. GET /v1/snapshots lists what there is: templates and your snapshots.',
     });
     expect((await list()).sandboxes.length).toBe(before);
   });
