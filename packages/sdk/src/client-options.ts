@@ -6,6 +6,9 @@ export const DEFAULT_API_URL = 'http://127.0.0.1:4050';
 /** Creating a sandbox boots a machine, in software where there is no virtualisation. */
 export const CREATE_TIMEOUT_MS = 300_000;
 
+/** A fork restores its children a few at a time. */
+export const FORK_TIMEOUT_MS = 600_000;
+
 const DEFAULT_TIMEOUT_MS = 60_000;
 
 /** The part of the Fetch standard that is used; `globalThis.fetch` fits. */

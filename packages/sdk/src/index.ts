@@ -17,8 +17,22 @@ export type {
   WriteOptions,
 } from './files.js';
 export type { Processes, ProcessInfo } from './processes.js';
-export { type AttachOptions, type ExecResult, type MetricsPoint, Sandbox } from './sandbox.js';
+export {
+  type AttachOptions,
+  type ExecResult,
+  type ForkResult,
+  type MetricsPoint,
+  Sandbox,
+} from './sandbox.js';
 export type { ProcessEvent, ProcessExit, ProcessInput, SandboxProcess } from './sandbox-process.js';
-export type { CreateOptions, ListSandboxesOptions, SandboxInfo } from './sandbox-requests.js';
+export type {
+  CreateOptions,
+  ForkOptions,
+  ListSandboxesOptions,
+  PauseOptions,
+  ResumeOptions,
+  SandboxInfo,
+} from './sandbox-requests.js';
 export type { Sandboxes } from './sandboxes.js';
+export type { ListSnapshotsOptions, SnapshotInfo, SnapshotOptions, Snapshots } from './snapshots.js';
 export type { Template, Templates } from './templates.js';

@@ -46,3 +46,12 @@ test('Retry-After is heeded for every method, up to a limit', () => {
 test('a body that is spent is never sent again', () => {
   expect(retryDelayMs({ method: 'PUT', retries: 0, replayable: false }, refused, 1)).toBeUndefined();
 });
+
+test('what is idempotent by its meaning is repeated when no answer came, and only then', () => {
+  const pause = { ...first, method: 'POST', idempotent: true };
+  expect(retryDelayMs(pause, broken, 1)).toBe(100);
+  expect(retryDelayMs(pause, refused, 1)).toBe(100);
+  for (const status of [409, 500, 502, 503, 504]) {
+    expect(retryDelayMs(pause, answer(status), 1)).toBeUndefined();
+  }
+});

@@ -22,6 +22,8 @@ export type Failure =
 /** What the policy must know of a request. */
 export interface Attempt {
   readonly method: string;
+  /** Asking twice is the same as asking once, though the method does not say so. */
+  readonly idempotent?: boolean;
   /** Attempts before this one. */
   readonly retries: number;
   /** Whether the body can be sent again. */
@@ -31,7 +33,8 @@ export interface Attempt {
 /**
  * Whether and when to try again. Creating a sandbox or running a command twice is worse than an error, so what is
  * not repeatable by its method is retried only when the server certainly did not act: the connection was refused,
- * or the server said 429 or 503 with Retry-After.
+ * or the server said 429 or 503 with Retry-After. What is idempotent by its meaning (pausing, resuming) is repeated
+ * as well when no answer came; an answer is taken as one.
  *
  * @param random 0 to 1; spreads the retries of many clients
  * @returns milliseconds to wait, or undefined to give up
@@ -41,7 +44,7 @@ export function retryDelayMs(attempt: Attempt, failure: Failure, random: number)
   const backOffMs = Math.round(FIRST_DELAY_MS * 2 ** attempt.retries * (0.5 + random / 2));
   const repeatable = REPEATABLE.has(attempt.method);
   if (failure.kind === 'refused') return backOffMs;
-  if (failure.kind === 'broken') return repeatable ? backOffMs : undefined;
+  if (failure.kind === 'broken') return repeatable || attempt.idempotent ? backOffMs : undefined;
   if (failure.status === 429 || failure.status === 503) {
     const seconds = Number(failure.retryAfter ?? Number.NaN);
     if (Number.isFinite(seconds)) {

@@ -1,11 +1,13 @@
 import {
   type CreateSandboxRequest,
+  ForkResults,
   SandboxList,
   type SandboxState,
   Sandbox as WireSandbox,
 } from '@dormouse/contracts';
+import { DormouseError, isErrorCode } from '@dormouse/errors';
 import { type CamelKeys, toCamelKeys, toSnakeKeys } from './case.js';
-import { type CallOptions, CREATE_TIMEOUT_MS } from './client-options.js';
+import { type CallOptions, CREATE_TIMEOUT_MS, FORK_TIMEOUT_MS } from './client-options.js';
 import { eachItem } from './paging.js';
 import type { Query, Transport } from './transport.js';
 
@@ -14,6 +16,31 @@ export type SandboxInfo = CamelKeys<WireSandbox>;
 
 /** What a new sandbox is to be; everything has a default. */
 export type CreateOptions = CamelKeys<CreateSandboxRequest>;
+
+/** How to pause. */
+export interface PauseOptions extends CallOptions {
+  /** false: keep the disk alone; processes are lost, and the next start is a boot. Default true. */
+  readonly memory?: boolean | undefined;
+}
+
+/** How to resume. */
+export interface ResumeOptions extends CallOptions {
+  /** A new number of seconds without activity until it times out; 0: never. Default: as it was. */
+  readonly timeoutSec?: number | undefined;
+  /** Boot from the disk even where there is memory. Default false. */
+  readonly reboot?: boolean | undefined;
+}
+
+/** How to fork. */
+export interface ForkOptions extends CallOptions {
+  /** Seconds without activity until a child times out; 0: never. Default: as the source. */
+  readonly timeoutSec?: number | undefined;
+}
+
+/** A child that runs, or why there is none. */
+export type ForkInfo =
+  | { readonly sandbox: SandboxInfo; readonly error?: undefined }
+  | { readonly sandbox?: undefined; readonly error: DormouseError };
 
 export interface ListSandboxesOptions extends CallOptions {
   readonly state?: SandboxState | undefined;
@@ -48,6 +75,54 @@ export async function deleteSandbox(transport: Transport, id: string, options: C
   await transport.send({ ...options, method: 'DELETE', path: sandboxPath(id) });
 }
 
+/** Asking twice pauses once, so a broken connection is no reason to give up. */
+export async function pauseSandbox(
+  transport: Transport,
+  id: string,
+  { memory, ...options }: PauseOptions,
+): Promise<SandboxInfo> {
+  return change(transport, `${sandboxPath(id)}/pause`, toSnakeKeys({ memory }), options);
+}
+
+/** Asking twice resumes once. */
+export async function resumeSandbox(
+  transport: Transport,
+  id: string,
+  { timeoutSec, reboot, ...options }: ResumeOptions,
+): Promise<SandboxInfo> {
+  return change(transport, `${sandboxPath(id)}/resume`, toSnakeKeys({ timeoutSec, reboot }), options);
+}
+
+/** Asking twice makes twice as many children, so this is asked once. */
+export async function forkSandbox(
+  transport: Transport,
+  id: string,
+  count: number,
+  { timeoutSec, signal, timeoutMs = FORK_TIMEOUT_MS }: ForkOptions,
+): Promise<readonly ForkInfo[]> {
+  const request = {
+    signal,
+    timeoutMs,
+    method: 'POST',
+    path: `${sandboxPath(id)}/fork`,
+    json: toSnakeKeys({ count, timeoutSec }),
+  } as const;
+  const { results } = await transport.json(request, ForkResults);
+  return results.map((result) =>
+    'sandbox' in result ? { sandbox: toCamelKeys(result.sandbox) } : { error: childError(result.error) },
+  );
+}
+
+async function change(
+  transport: Transport,
+  path: string,
+  json: object,
+  { signal, timeoutMs = CREATE_TIMEOUT_MS }: CallOptions,
+): Promise<SandboxInfo> {
+  const request = { signal, timeoutMs, method: 'POST', path, json, idempotent: true } as const;
+  return toCamelKeys(await transport.json(request, WireSandbox));
+}
+
 export function listSandboxes(
   transport: Transport,
   options: ListSandboxesOptions,
@@ -63,4 +138,8 @@ export function listSandboxes(
 
 export function sandboxPath(id: string): string {
   return `/v1/sandboxes/${encodeURIComponent(id)}`;
+}
+
+function childError({ code, message }: { readonly code: string; readonly message: string }): DormouseError {
+  return new DormouseError(isErrorCode(code) ? code : 'internal', message);
 }

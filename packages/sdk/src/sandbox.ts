@@ -5,6 +5,7 @@ import {
   ExecResult as WireExecResult,
   type MetricsPoint as WireMetricsPoint,
 } from '@dormouse/contracts';
+import type { DormouseError } from '@dormouse/errors';
 import { type CamelKeys, toCamelKeys } from './case.js';
 import { type CallOptions, type ClientOptions, resolveOptions } from './client-options.js';
 import {
@@ -23,12 +24,19 @@ import {
   type CreateOptions,
   createSandbox,
   deleteSandbox,
+  type ForkOptions,
   fetchSandbox,
+  forkSandbox,
   type ListSandboxesOptions,
   listSandboxes,
+  type PauseOptions,
+  pauseSandbox,
+  type ResumeOptions,
+  resumeSandbox,
   type SandboxInfo,
   sandboxPath,
 } from './sandbox-requests.js';
+import { createSnapshot, type SnapshotInfo, type SnapshotOptions } from './snapshots.js';
 import { Transport } from './transport.js';
 
 /** One measurement. */
@@ -52,6 +60,11 @@ export interface AttachOptions {
   readonly backlog?: boolean | undefined;
 }
 
+/** A child of a fork that runs, or why there is none. */
+export type ForkResult =
+  | { readonly sandbox: Sandbox; readonly error?: undefined }
+  | { readonly sandbox?: undefined; readonly error: DormouseError };
+
 /** A microVM that runs commands. */
 export class Sandbox implements AsyncDisposable {
   readonly id: string;
@@ -74,7 +87,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Makes a sandbox and waits until it runs. `await using sandbox = await Sandbox.create()` deletes it at the end
+   * Makes a sandbox, of a template or where a snapshot was taken, and waits until it runs. `await using sandbox = await Sandbox.create()` deletes it at the end
    * of the scope; `keep()` changes that.
    */
   static async create(options: CreateOptions & ClientOptions & CallOptions = {}): Promise<Sandbox> {
@@ -149,7 +162,47 @@ export class Sandbox implements AsyncDisposable {
     return (await this.#transport.json(request, Logs)).console;
   }
 
-  /** Ends it and frees everything it had. */
+  /**
+   * Puts it to sleep: its processes and memory become a snapshot, and nothing of them is left running. Paused
+   * already, it stays as it is.
+   *
+   * @throws DormouseError when it could not be paused; it runs on then
+   */
+  async pause(options: PauseOptions = {}): Promise<SandboxInfo> {
+    this.#info = await pauseSandbox(this.#transport, this.id, options);
+    return this.#info;
+  }
+
+  /**
+   * Wakes it where it was, and answers when it takes commands. Running already, it stays as it is. `resumedBy` of the
+   * answer tells whether it is really where it was (`memory`) or had to boot from its disk (`reboot`).
+   *
+   * @throws DormouseError when it could not be resumed; it stays paused then
+   */
+  async resume(options: ResumeOptions = {}): Promise<SandboxInfo> {
+    this.#info = await resumeSandbox(this.#transport, this.id, options);
+    return this.#info;
+  }
+
+  /**
+   * Makes sandboxes that begin where this one is now; it goes on as it was. Each result is a sandbox or an error:
+   * some may fail while others run. `await using` deletes a child at the end of its scope.
+   *
+   * @param count 1 to 100
+   */
+  async fork(count = 1, options: ForkOptions = {}): Promise<readonly ForkResult[]> {
+    const children = await forkSandbox(this.#transport, this.id, count, options);
+    return children.map(({ sandbox, error }) =>
+      sandbox === undefined ? { error } : { sandbox: new Sandbox(this.#transport, sandbox, true) },
+    );
+  }
+
+  /** Keeps its present moment under a name: `Sandbox.create({ template: name })` begins there. It goes on as it was. */
+  snapshot(options: SnapshotOptions = {}): Promise<SnapshotInfo> {
+    return createSnapshot(this.#transport, this.id, options);
+  }
+
+  /** Ends it, running or paused, and frees everything it had. */
   async delete(options: CallOptions = {}): Promise<void> {
     this.#owned = false;
     await deleteSandbox(this.#transport, this.id, options);

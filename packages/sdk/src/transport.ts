@@ -19,6 +19,8 @@ export interface ApiRequest extends CallOptions {
   readonly json?: unknown;
   readonly body?: Uint8Array | ReadableStream<Uint8Array> | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Asking twice is the same as asking once, though it is a POST. */
+  readonly idempotent?: boolean | undefined;
 }
 
 /** A schema of the contract, as far as it is used here. */
@@ -109,7 +111,12 @@ export class Transport {
       for (let retries = 0; ; retries++) {
         const { response, error, failure } = await this.#attempt(request, deadline);
         if (response) return new Answer(response, deadline);
-        const attempt = { method: request.method, retries, replayable: !isStream(request.body) };
+        const attempt = {
+          method: request.method,
+          idempotent: request.idempotent ?? false,
+          retries,
+          replayable: !isStream(request.body),
+        };
         const delayMs = deadline.error() ? undefined : retryDelayMs(attempt, failure, Math.random());
         if (delayMs === undefined) throw error;
         await delay(delayMs, undefined, { signal: deadline.signal }).catch(() => {

@@ -112,6 +112,28 @@ export function wireSandbox(id = 'sb4f9k2m7q1x8c3v6b0n5z'): Record<string, unkno
   };
 }
 
+/** A snapshot as the API writes it. */
+export function wireSnapshot(name = 'kept'): Record<string, unknown> {
+  return {
+    id: 'sn4f9k2m7q1x8c3v6b0n5z',
+    name,
+    type: 'snapshot',
+    description: null,
+    memory: true,
+    template: 'base',
+    image_id: 'img-1',
+    sandbox_id: 'sb4f9k2m7q1x8c3v6b0n5z',
+    vcpus: 1,
+    memory_mb: 512,
+    disk_mb: 4096,
+    size_bytes: 1,
+    total_bytes: 2,
+    parent: null,
+    lineage: [{ id: 'img-1', name: 'base', type: 'base', deleted: false }],
+    created_at: '2026-01-31T09:30:00.000Z',
+  };
+}
+
 function seen(request: IncomingMessage, body: string): SeenRequest {
   return { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body };
 }
