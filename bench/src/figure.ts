@@ -4,13 +4,15 @@ import type { Sandbox } from '@dormouse/sdk';
 /** One measured row. */
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'MB/s' | 'MiB' | '×' | 's';
+  readonly unit: 'ms' | 'µs' | 'MB/s' | 'MiB' | 'KiB' | '×' | 's';
   readonly median: number;
   readonly p95?: number;
   /** Number of measurements. */
   readonly count: number;
   /** The same work without the part that is judged, measured in the same run. */
   readonly baseline?: { readonly what: string; readonly median: number };
+  /** What it should be, in words, and whether it is. */
+  readonly target?: { readonly text: string; readonly met: boolean };
   /** Figure over baseline; for throughput the share of the baseline that is reached. */
   readonly ratio?: number;
 }

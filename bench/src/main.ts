@@ -1,7 +1,17 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { processesWith, startStack } from '@dormouse/e2e';
+import { assetsDir, processesWith, startStack } from '@dormouse/e2e';
 import { Sandbox } from '@dormouse/sdk';
+import { againstEagerRestore } from './engine/eager.js';
+import { openEngine } from './engine/engine.js';
+import {
+  checkpoints,
+  createFromTemplate,
+  forks,
+  pageRequests,
+  pauseAndResume,
+  pausedCosts,
+} from './engine/sleep.js';
 import type { Bench, Figure } from './figure.js';
 import { createToFirstOutput, execDuringFlood, execRoundTrip } from './latency.js';
 import { idleSandbox, serverMemory } from './memory.js';
@@ -18,7 +28,7 @@ async function main(): Promise<string> {
   });
   const progress = (what: string): void => void process.stderr.write(`· ${what}\n`);
   progress('starting a stack');
-  await using stack = await startStack();
+  await using stack = await startStack({ env: { DORMOUSE_STANDBYS: '1' } });
   await using warm = await Sandbox.create({ apiUrl: stack.apiUrl, apiKey: stack.apiKey });
   await warm.exec({ cmd: 'true', args: [] });
   const bench: Bench = { stack, warm, quick: values.quick, progress };
@@ -34,9 +44,29 @@ async function main(): Promise<string> {
   figures.push(await idleSandbox(bench));
   figures.push(await createToFirstOutput(bench));
 
+  figures.push(...(await engineFigures(values.quick, progress)));
+
   process.stdout.write(`${figureTable(figures)}\n`);
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(figures, null, 2)}\n`);
   return stack.dataDir;
+}
+
+/** What pausing and resuming cost, by a host in this process: what an API and a database add is measured above. */
+async function engineFigures(quick: boolean, progress: (what: string) => void): Promise<Figure[]> {
+  progress('freezing a template');
+  await using engine = await openEngine(assetsDir());
+  const bench = { engine, quick, progress };
+  const sleep = await pauseAndResume(bench);
+  const resumeMs = sleep.find(({ name }) => name.startsWith('resume'))?.median ?? Number.NaN;
+  return [
+    ...sleep,
+    ...(await createFromTemplate(bench)),
+    ...(await forks(bench, resumeMs)),
+    await checkpoints(bench),
+    await pageRequests(bench),
+    await pausedCosts(bench),
+    await againstEagerRestore(bench),
+  ];
 }
 
 const dataDir = await main();

@@ -186,9 +186,10 @@ export class Sandbox {
     return await this.#live.session.guest();
   }
 
-  /** Resolves when all memory of a restored sandbox is there, or will never be. */
-  async loaded(): Promise<void> {
-    await this.#live?.loading;
+  /** What its restore was like, once all memory is there; undefined after a boot, and when it broke off. */
+  async loaded(): Promise<Served | undefined> {
+    const result = await this.#live?.loading;
+    return result instanceof DormouseError ? undefined : result;
   }
 
   /** Notes that somebody uses the sandbox. */

@@ -67,11 +67,12 @@ export class QemuDriver implements VmDriver {
     }
   }
 
-  async #commandLine(spec: MachineSpec): Promise<string> {
+  /** The command line of guest kernels on this host. */
+  async commandLine(accelerator: Accelerator): Promise<string> {
     this.#tscKhz ??= hostTscKhz();
     const tscKhz = await this.#tscKhz;
     return kernelCommandLine({
-      accelerator: spec.accelerator,
+      accelerator,
       ...(tscKhz === undefined ? {} : { hostTscKhz: tscKhz }),
     });
   }
@@ -83,7 +84,7 @@ export class QemuDriver implements VmDriver {
     take: (control: QemuControl) => Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted();
-    const commandLine = await this.#commandLine(spec);
+    const commandLine = await this.commandLine(spec.accelerator);
     this.#features ??= qemuFeatures();
     const child = await startDetached(qemuCommand(spec, commandLine, await this.#features), spec.logDir);
     const failed = child.exit.then(async ({ exitCode, signal: name }) => {
