@@ -234,12 +234,13 @@ export class SandboxHost {
     await this.#checkMemory(spec);
     const booted = this.#sandbox(id, 1, spec, undefined);
     await booted.create({ kind: 'boot' });
-    const generationId = await this.#scratch(booted, (sandbox) =>
-      sandbox.moment('full', async (manifest) => {
-        await this.#frozen.put(name, template.imageId, facts, manifest.id);
-        return manifest.id;
-      }),
-    );
+    const generationId = await this.#scratch(booted, async (sandbox) => {
+      await sandbox.pause();
+      return await sandbox.moment('full', async ({ id: frozen }) => {
+        await this.#frozen.put(name, template.imageId, facts, frozen);
+        return frozen;
+      });
+    });
     const again = newSandboxId();
     const copy = this.#sandbox(again, 1, { ...spec, hostname: again }, undefined);
     await copy.create({ kind: 'generation', id: generationId, orBoot: false });
