@@ -196,14 +196,25 @@ test('completion offers commands, options and the ids of sandboxes', async () =>
 test('`demo` plays to its end on the running server and leaves no sandbox', async () => {
   const played = await cli.json<{ step: string }[]>('demo');
   expect(played.map(({ step }) => step)).toEqual([
-    'boot a sandbox',
+    'make a sandbox',
     'run Python',
     'run Node.js',
     'run a shell command',
     'write a file',
     'read it back',
     'stream output',
-    'remove the sandbox',
+    'start a counter',
+    'pause',
+    'look for what is left',
+    'resume',
+    'ask the counter',
+    'read the file again',
+    'keep this moment',
+    'spawn 2 from it',
+    'ask their counters',
+    'fork into 2',
+    'ask their counters',
+    'remove everything',
   ]);
   expect(await cli.say('sandbox', 'ls', '--quiet')).toBe(`${sandbox.id}\n`);
 });

@@ -6,6 +6,7 @@ import { addDemo } from './commands/demo.js';
 import { addDoctor } from './commands/doctor.js';
 import { addKey } from './commands/key.js';
 import { addSandbox } from './commands/sandbox.js';
+import { addSnapshot } from './commands/snapshot.js';
 import { addTemplate } from './commands/template.js';
 import { addUp } from './commands/up.js';
 
@@ -27,6 +28,7 @@ export function buildProgram({ json = false }: { json?: boolean } = {}): Command
   addDemo(program);
   addDoctor(program);
   addSandbox(program);
+  addSnapshot(program);
   addTemplate(program);
   addKey(program);
   addCheckoutCommands(program);

@@ -16,7 +16,7 @@ interface CreateFlags extends ConnectionFlags {
 export function addSandboxCreate(leaf: (name: string) => Command): void {
   leaf('create')
     .description('make a sandbox and wait until it runs')
-    .option('--template <name>', 'what it is made from', 'base')
+    .option('--template <name>', 'template, or name or id of a snapshot', 'base')
     .option(
       '--vcpus <count>',
       "virtual CPUs (default: the template's)",
@@ -38,7 +38,7 @@ export function addSandboxCreate(leaf: (name: string) => Command): void {
         import('../connection.js'),
         import('../terminal/answer.js'),
       ]);
-      const { createSteps, inStep } = await import('../terminal/steps.js');
+      const { shownStep } = await import('../terminal/steps.js');
       const client = connect(flags);
       const make = () =>
         client.sandboxes.create({
@@ -50,10 +50,7 @@ export function addSandboxCreate(leaf: (name: string) => Command): void {
           metadata: flags.name === undefined ? flags.metadata : { ...flags.metadata, name: flags.name },
           internet: flags.internet,
         });
-      const shown = process.stderr.isTTY && !flags.json && !flags.quiet;
-      const sandbox = shown
-        ? await inStep(createSteps(process.stderr), 'Boot a sandbox', make)
-        : await make();
+      const sandbox = await shownStep(flags, 'Make a sandbox', make);
       if (flags.json) answerJson(sandbox.info);
       else answerLine(sandbox.id);
     });

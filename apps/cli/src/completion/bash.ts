@@ -1,4 +1,4 @@
-import type { CompletionNode } from './command-tree.js';
+import { type CompletionNode, listingCommand } from './command-tree.js';
 
 /** A bash script: `source <(dormouse completion bash)`. */
 export function bashCompletion(tree: readonly CompletionNode[]): string {
@@ -22,10 +22,11 @@ complete -o default -F _dormouse dormouse ./dormouse
 
 function branch(node: CompletionNode): string {
   const words = wordsOf(node).join(' ');
-  const ids = `$("\${COMP_WORDS[0]}" sandbox ls --quiet 2>/dev/null)`;
+  const listing = listingCommand(node.arguments);
   const lines = [`    '${pathKey(node.path)}')`, `      words='${words}'`];
-  if (node.arguments === 'sandbox-id') lines.push(`      [[ $cur == -* ]] || words+=" ${ids}"`);
-  if (node.arguments === 'copy') lines.push(`      [[ $cur == -* ]] || words+=" ${ids}"`);
+  if (listing !== undefined) {
+    lines.push(`      [[ $cur == -* ]] || words+=" $("\${COMP_WORDS[0]}" ${listing} 2>/dev/null)"`);
+  }
   return [...lines, '      ;;'].join('\n');
 }
 

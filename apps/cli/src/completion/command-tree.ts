@@ -9,7 +9,7 @@ export interface CompletionNode {
   /** Long and short options. */
   readonly options: readonly CompletionOption[];
   /** What its arguments are. */
-  readonly arguments: 'nothing' | 'sandbox-id' | 'copy' | 'other';
+  readonly arguments: 'nothing' | 'sandbox-id' | 'snapshot' | 'copy' | 'other';
 }
 
 export interface CompletionOption {
@@ -43,7 +43,21 @@ function walk(command: Command, path: readonly string[]): CompletionNode[] {
 function argumentsOf(command: Command, path: readonly string[]): CompletionNode['arguments'] {
   const first = command.registeredArguments[0]?.name();
   if (first === undefined) return 'nothing';
-  if (path[0] !== 'sandbox') return 'other';
-  if (first === 'id') return 'sandbox-id';
-  return path[1] === 'cp' ? 'copy' : 'other';
+  if (first === 'snapshot') return 'snapshot';
+  if (first === 'id' && (path[0] === 'sandbox' || path[0] === 'snapshot')) return 'sandbox-id';
+  return path[0] === 'sandbox' && path[1] === 'cp' ? 'copy' : 'other';
+}
+
+/** The command that prints what such an argument may be, one a line; undefined: there is none. */
+export function listingCommand(kind: CompletionNode['arguments']): string | undefined {
+  switch (kind) {
+    case 'sandbox-id':
+    case 'copy':
+      return 'sandbox ls --quiet';
+    case 'snapshot':
+      return 'snapshot ls --type snapshot --quiet';
+    case 'nothing':
+    case 'other':
+      return undefined;
+  }
 }

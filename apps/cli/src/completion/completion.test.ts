@@ -21,7 +21,8 @@ COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _dormouse; printf '%s\\n' "\
 
 test('bash offers commands, subcommands and options where they belong', () => {
   expect(offered(['sand'])).toEqual(['sandbox']);
-  expect(offered(['sandbox', 'c'])).toEqual(['create', 'cp']);
+  expect(offered(['sandbox', 'c'])).toEqual(['create', 'cp', 'checkpoint']);
+  expect(offered(['snapshot', ''])).toEqual(['ls', 'create', 'rm', 'tree', '--help']);
   expect(offered(['up', '--e'])).toEqual(['--edge-port']);
   expect(offered(['key', ''])).toEqual(['ls', 'create', 'rm', '--help']);
   expect(offered(['sandbox', 'ls', '--st'])).toEqual(['--state']);
@@ -31,10 +32,16 @@ test('bash offers the ids of sandboxes by asking the very command that is comple
   const directory = mkdtempSync(join(tmpdir(), 'dormouse-completion-'));
   try {
     const fake = join(directory, 'dormouse');
-    writeFileSync(fake, '#!/bin/sh\n[ "$*" = "sandbox ls --quiet" ] && printf "sb1\\nsb2\\n"\n');
+    writeFileSync(
+      fake,
+      '#!/bin/sh\n[ "$*" = "sandbox ls --quiet" ] && printf "sb1\\nsb2\\n"\n[ "$*" = "snapshot ls --type snapshot --quiet" ] && echo kept\n',
+    );
     chmodSync(fake, 0o755);
     expect(offered(['sandbox', 'exec', 's'], fake)).toEqual(['sb1', 'sb2']);
     expect(offered(['sandbox', 'rm', 'sb1', 'sb2'], fake)).toEqual(['sb2']);
+    expect(offered(['sandbox', 'resume', 'sb1', ''], fake)).toEqual(expect.arrayContaining(['sb1', 'sb2']));
+    expect(offered(['snapshot', 'create', 's'], fake)).toEqual(['sb1', 'sb2']);
+    expect(offered(['snapshot', 'rm', 'k'], fake)).toEqual(['kept']);
     expect(offered(['sandbox', 'exec', '--t'], fake)).toEqual(['--timeout', '--tty']);
   } finally {
     rmSync(directory, { recursive: true });

@@ -1,4 +1,4 @@
-import type { CompletionNode } from './command-tree.js';
+import { type CompletionNode, listingCommand } from './command-tree.js';
 
 /** A fish script: `dormouse completion fish | source`. */
 export function fishCompletion(tree: readonly CompletionNode[]): string {
@@ -30,8 +30,11 @@ function branch(node: CompletionNode, tree: readonly CompletionNode[]): string[]
     const letter = short === undefined ? '' : ` -s ${short.slice(1)}`;
     lines.push(`${at} -l ${long.slice(2)}${letter} -d ${quote(description)}`);
   }
-  if (node.arguments === 'sandbox-id') lines.push(`${at} -f -a '(dormouse sandbox ls --quiet 2>/dev/null)'`);
-  if (node.arguments === 'copy') lines.push(`${at} -a '(dormouse sandbox ls --quiet 2>/dev/null)'`);
+  const listing = listingCommand(node.arguments);
+  if (listing !== undefined) {
+    const files = node.arguments === 'copy' ? '' : ' -f';
+    lines.push(`${at}${files} -a '(dormouse ${listing} 2>/dev/null)'`);
+  }
   return lines;
 }
 

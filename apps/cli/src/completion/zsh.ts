@@ -1,4 +1,4 @@
-import type { CompletionNode } from './command-tree.js';
+import { type CompletionNode, listingCommand } from './command-tree.js';
 
 /** A zsh script: `source <(dormouse completion zsh)`. */
 export function zshCompletion(tree: readonly CompletionNode[]): string {
@@ -28,8 +28,9 @@ function branch(node: CompletionNode, tree: readonly CompletionNode[]): string {
     ...node.options.map(({ long, description }) => entry(long, description)),
   ];
   const lines = [`    '${node.path.join(' ')}')`, `      entries=(${entries.join(' ')})`];
-  if (node.arguments === 'sandbox-id' || node.arguments === 'copy') {
-    lines.push(`      entries+=(\${(f)"$("\${words[1]}" sandbox ls --quiet 2>/dev/null)"})`);
+  const listing = listingCommand(node.arguments);
+  if (listing !== undefined) {
+    lines.push(`      entries+=(\${(f)"$("\${words[1]}" ${listing} 2>/dev/null)"})`);
   }
   lines.push("      _describe 'dormouse' entries");
   if (node.arguments === 'copy' || node.arguments === 'other') lines.push('      _files');

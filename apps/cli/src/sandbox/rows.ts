@@ -21,6 +21,7 @@ export function infoRows(sandbox: SandboxInfo): string[][] {
     ['state', sandbox.state],
     ['reason', sandbox.reason],
     ['template', sandbox.template],
+    ['snapshot', sandbox.parentSnapshot],
     ['vcpus', String(sandbox.vcpus)],
     ['memory', `${sandbox.memoryMb} MiB`],
     ['disk', `${sandbox.diskMb} MiB`],
@@ -31,6 +32,8 @@ export function infoRows(sandbox: SandboxInfo): string[][] {
     ['started', sandbox.startedAt],
     ['last active', sandbox.lastActiveAt],
     ['expires', sandbox.expiresAt],
+    ['paused', sandbox.pausedAt],
+    ['resumed by', sandbox.resumedBy],
     ['host', sandbox.hostId],
   ];
   return rows.flatMap(([name, value]) => (value === null ? [] : [[name, value]]));

@@ -85,3 +85,13 @@ export async function inStep<T>(steps: Steps, title: string, work: (step: Step) 
     throw thrown;
   }
 }
+
+/** Runs `work` as a step where a person looks on, and just runs it elsewhere. */
+export async function shownStep<T>(
+  flags: { readonly json?: boolean; readonly quiet?: boolean },
+  title: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const shown = process.stderr.isTTY && !flags.json && !flags.quiet;
+  return shown ? inStep(createSteps(process.stderr), title, work) : work();
+}

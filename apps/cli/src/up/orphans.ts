@@ -13,7 +13,7 @@ export interface OrphanPatience {
   readonly afterKillMs: number;
 }
 
-/** Asked to end, a host agent shuts its sandboxes down first. */
+/** Asked to end, a host agent pauses its sandboxes first. */
 const PATIENCE: OrphanPatience = { aloneMs: 10_000, afterTermMs: 30_000, afterKillMs: 5_000 };
 
 /**

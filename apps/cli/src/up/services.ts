@@ -19,8 +19,8 @@ const DATABASE_STOP_MS = 20_000;
 
 /** The first start on a machine probes the accelerator by booting a guest. */
 const HOST_READY_MS = 300_000;
-/** It shuts its sandboxes down first, in parallel and bounded. */
-const HOST_STOP_MS = 90_000;
+/** It pauses its sandboxes first, a few at a time: their memory is written to the disk. */
+const HOST_STOP_MS = 300_000;
 
 const CONTROL_PLANE_READY_MS = 60_000;
 const CONTROL_PLANE_STOP_MS = 20_000;
