@@ -51,6 +51,7 @@ async function main(): Promise<void> {
     kernel,
     log,
     standbys: configuration.standbys,
+    freezeTemplates: configuration.frozenTemplate !== undefined,
   });
   if (configuration.frozenTemplate !== undefined)
     await freezeTemplate(host, configuration.frozenTemplate, log);

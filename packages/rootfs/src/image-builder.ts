@@ -43,7 +43,10 @@ export async function buildTemplate(
   const present = await readTemplate(assetsDir, recipe.name);
   if (present?.recipeHash === recipeHash(recipe) && options.rebuild !== true) {
     onProgress({ step, status: 'skip' });
-    return present;
+    if (present.ready === recipe.ready) return present;
+    const changed = { ...present, ready: recipe.ready };
+    await putTemplate(assetsDir, changed);
+    return changed;
   }
   onProgress({ step, status: 'start', detail: 'collecting packages', percent: 0 });
   const work = await mkdtemp(join(paths.images, 'tmp-'));
@@ -65,6 +68,7 @@ export async function buildTemplate(
       recipeHash: recipeHash(recipe),
       description: recipe.description,
       user: recipe.user,
+      ...(recipe.ready === undefined ? {} : { ready: recipe.ready }),
       vcpus: recipe.vcpus,
       memoryMb: recipe.memoryMb,
       diskBytes: size,

@@ -26,6 +26,8 @@ const recipeSchema = z.strictObject({
   run: z.array(z.string()).default([]),
   /** User that commands run as when a caller names none; `run` must have made it. */
   user: z.string().optional(),
+  /** Shell command, run as root in a booted guest until it succeeds; then the template is frozen. */
+  ready: z.string().min(1).optional(),
   vcpus: z.int().min(1).max(64).optional(),
   memory_mb: z.int().min(128).max(1_048_576).optional(),
   disk_mb: z.int().min(512).max(4_194_304).optional(),
@@ -42,6 +44,8 @@ export interface Recipe {
   readonly npm: readonly string[];
   readonly run: readonly string[];
   readonly user: string;
+  /** Undefined: as soon as the guest takes commands. */
+  readonly ready: string | undefined;
   readonly vcpus: number;
   readonly memoryMb: number;
   readonly diskMb: number;
@@ -76,6 +80,7 @@ export async function loadRecipe(recipesDir: string, name: string): Promise<Reci
     npm: [...new Set(family.flatMap((recipe) => recipe.npm))],
     run: family.flatMap((recipe) => recipe.run),
     user: inherited('user') ?? 'root',
+    ready: inherited('ready'),
     vcpus: inherited('vcpus') ?? 1,
     memoryMb: inherited('memory_mb') ?? 512,
     diskMb: inherited('disk_mb') ?? 8_192,

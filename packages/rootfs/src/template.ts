@@ -16,6 +16,8 @@ export interface Template {
   readonly description: string;
   /** User that commands run as when a caller names none. */
   readonly user: string;
+  /** Shell command that tells, by succeeding, that a booted guest may be frozen. */
+  readonly ready?: string | undefined;
   readonly vcpus: number;
   readonly memoryMb: number;
   /** Size of the root file system. */
@@ -32,6 +34,7 @@ const templateSchema: z.ZodType<Template> = z.object({
   recipeHash: z.string(),
   description: z.string(),
   user: z.string(),
+  ready: z.string().optional(),
   vcpus: z.int(),
   memoryMb: z.int(),
   diskBytes: z.int(),
@@ -39,9 +42,10 @@ const templateSchema: z.ZodType<Template> = z.object({
   createdAt: z.iso.datetime(),
 });
 
-/** Identifies what a recipe says, so that an unchanged one is not built again. */
+/** Identifies the image that a recipe makes, so that an unchanged one is not built again. */
 export function recipeHash(recipe: Recipe): string {
-  return createHash('sha256').update(JSON.stringify(recipe)).digest('hex');
+  const { ready: _, ...image } = recipe;
+  return createHash('sha256').update(JSON.stringify(image)).digest('hex');
 }
 
 /** Path of an image's read-only root file system. */

@@ -22,6 +22,8 @@ export interface HostEnvironment {
   readonly log: SandboxLog;
   /** VM processes that wait for a saved VM. Default 0: each is started when it is needed. */
   readonly standbys?: number;
+  /** Freeze a template in the background once a sandbox of it had to be booted. Default no. */
+  readonly freezeTemplates?: boolean;
   /** Called at every named step of pause, checkpoint and resume, so that a test can end the process there. */
   readonly onStep?: (step: Step) => void | Promise<void>;
 }

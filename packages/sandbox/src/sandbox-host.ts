@@ -2,8 +2,15 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { PageServerPool } from '@dormouse/page-server';
-import { findTemplate } from '@dormouse/rootfs';
-import { flatten, type GenerationSizes, GenerationStore, isLongChain } from '@dormouse/snapshot';
+import { findTemplate, type Template } from '@dormouse/rootfs';
+import {
+  flatten,
+  type GenerationSizes,
+  GenerationStore,
+  isLongChain,
+  type MachineFacts,
+} from '@dormouse/snapshot';
+import { awaitReady } from './await-ready.js';
 import { checkRoom, type HostRoom, measureRoom, memoryLeft } from './capacity.js';
 import { Collector, type Roots } from './collector.js';
 import { DiskLayers } from './disk.js';
@@ -63,6 +70,7 @@ export class SandboxHost {
   readonly #collector: Collector;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #creating = new Map<string, Creation>();
+  readonly #freezing = new Map<string, Promise<'frozen' | 'was frozen'>>();
   /** Work nobody waits for, ended with the host. */
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
@@ -224,17 +232,24 @@ export class SandboxHost {
    * Freezes a template, booted and ready, so that its sandboxes begin with a lazy restore; records its working set by
    * restoring it once. Nothing happens when that has been done for this image, kernel, agent and VMM.
    */
-  async freezeTemplate(name: string): Promise<'frozen' | 'was frozen'> {
+  freezeTemplate(name: string): Promise<'frozen' | 'was frozen'> {
+    const running = this.#freezing.get(name) ?? this.#freeze(name).finally(() => this.#freezing.delete(name));
+    this.#freezing.set(name, running);
+    return running;
+  }
+
+  async #freeze(name: string): Promise<'frozen' | 'was frozen'> {
     const template = await findTemplate(this.#environment.config.assetsDir, name);
     const id = newSandboxId();
     const spec = resolveSpec(id, { template: name, envs: {}, internet: true }, template);
-    const facts = await machineFacts(this.#environment, spec);
+    const facts = freezeKey(await machineFacts(this.#environment, spec), template);
     const known = this.#frozen.find(name, template.imageId, facts);
     if (known !== undefined && (await this.#environment.store.list()).includes(known)) return 'was frozen';
     await this.#checkMemory(spec);
     const booted = this.#sandbox(id, 1, spec, undefined);
     await booted.create({ kind: 'boot' });
     const generationId = await this.#scratch(booted, async (sandbox) => {
+      if (template.ready !== undefined) await awaitReady(await sandbox.guest(), template.ready);
       await sandbox.pause();
       return await sandbox.moment('full', async ({ id: frozen }) => {
         await this.#frozen.put(name, template.imageId, facts, frozen);
@@ -362,11 +377,12 @@ export class SandboxHost {
     }
     const template = await findTemplate(this.#environment.config.assetsDir, request.template);
     const spec = resolveSpec(id, request, template);
-    const frozen = this.#frozen.find(
-      template.name,
-      template.imageId,
-      await machineFacts(this.#environment, spec).catch(() => ({})),
-    );
+    const facts = await machineFacts(this.#environment, spec);
+    const frozen = this.#frozen.find(template.name, template.imageId, freezeKey(facts, template));
+    const isStandard = spec.vcpus === template.vcpus && spec.memoryMb === template.memoryMb;
+    if (frozen === undefined && isStandard && this.#environment.freezeTemplates === true) {
+      this.#inBackground(async () => void (await this.freezeTemplate(template.name)));
+    }
     const origin: Origin =
       frozen === undefined ? { kind: 'boot' } : { kind: 'generation', id: frozen, orBoot: true };
     return { spec, origin };
@@ -493,6 +509,11 @@ export class SandboxHost {
       );
     }
   }
+}
+
+/** What a frozen template depends on: the machine, and when it was said to be ready. */
+function freezeKey(facts: MachineFacts, { ready = '' }: Template): MachineFacts {
+  return { ...facts, ready };
 }
 
 function movedOn({ id, journal }: Sandbox): DormouseError {
