@@ -35,6 +35,7 @@ const RECIPE: Recipe = {
   npm: [],
   run: [],
   user: 'user',
+  ready: undefined,
   vcpus: 1,
   memoryMb: 512,
   diskMb: 8192,
