@@ -14,7 +14,7 @@ import { firstOutput, nextId, runIn } from './engine.js';
 import type { EngineBench } from './sleep.js';
 
 const MIB = 1024 * 1024;
-const MEMORY_MB = 2048;
+const MEMORY_MB = 3072;
 const USED_MB = 1024;
 /** Incompressible enough for a page server that knows only zeros, and quick to make under emulation. */
 const FILL = `head -c ${USED_MB}M /dev/zero | tr '\\0' 'x' > /dev/shm/fill`;
