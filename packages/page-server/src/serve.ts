@@ -13,6 +13,12 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const ENDING_TIMEOUT_MS = 60_000;
 
 /**
+ * The first moments belong to the guest, which has its first command to do: on a host with few processors pushing would
+ * take one from it. A pause has to wait for the rest, so it comes soon all the same.
+ */
+const SERVING = { background: { quietMs: 250, atLatestMs: 1_000 } } as const;
+
+/**
  * While a working set is being recorded every page is answered alone and the rest waits longer: what is sent unasked is
  * never asked for, so nobody would learn that it was needed.
  */
@@ -34,7 +40,7 @@ export async function serve(job: ServeJob, onRunning: () => void): Promise<Serve
   try {
     const source = new PostcopySource(socket, saved, memory, {
       workingSet: recorded.pages,
-      ...(recording ? RECORDING : {}),
+      ...(recording ? RECORDING : SERVING),
       onRunning,
     });
     const statistics = await source.run();
