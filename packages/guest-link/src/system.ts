@@ -68,15 +68,15 @@ export async function sync(link: GuestLink, options: WaitOptions): Promise<void>
   return command(link, operation, { timeoutMs: SLOW_TIMEOUT_MS, ...options });
 }
 
-/** Freezes the root file system. */
+/** Freezes the root file system, that of a guest that is held too. */
 export async function freeze(link: GuestLink, options: WaitOptions): Promise<void> {
-  const operation = { what: 'freeze', operation: OPERATION.freeze, args: NO_ARGUMENTS };
+  const operation = { what: 'freeze', operation: OPERATION.freeze, args: NO_ARGUMENTS, urgent: true };
   return command(link, operation, { timeoutMs: SLOW_TIMEOUT_MS, ...options });
 }
 
-/** Thaws the root file system. */
+/** Thaws the root file system, that of a guest that is held too. */
 export async function thaw(link: GuestLink, options: WaitOptions): Promise<void> {
-  const operation = { what: 'thaw', operation: OPERATION.thaw, args: NO_ARGUMENTS };
+  const operation = { what: 'thaw', operation: OPERATION.thaw, args: NO_ARGUMENTS, urgent: true };
   return command(link, operation, { timeoutMs: QUICK_TIMEOUT_MS, ...options });
 }
 
