@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { runLab } from './lab.mjs';
 import { addTallies, closingLine, readReport, tallyOutput, tallyVitest } from './test-tally.mjs';
 
 /**
@@ -19,11 +20,13 @@ const SYSTEM_PROJECTS = ['vm', 'e2e'];
  * Runs every test and prints the counts as the very last line.
  *
  * @param {string} root
- * @param {readonly string[]} args patterns of test files; none means everything, static checks included
+ * @param {readonly string[]} args patterns of test files; none means everything, static checks included. `--lab`:
+ *   tests with virtual machines instead, in a lab host that has KVM
  * @returns {Promise<number>} the exit code
  */
 export async function runTests(root, args) {
   const patterns = args.filter((arg) => !arg.startsWith('-'));
+  if (args.includes('--lab')) return await runLab(root, patterns);
   const suites = [
     ...(patterns.length === 0 ? [...staticSuites(root), guestSuite(root), setupSuite(root)] : []),
     vitestSuite(root, 'unit', patterns),

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { uptime } from 'node:os';
+
+/**
+ * Runs in the lab host: makes sure that KVM works there, then runs the tests of the plan and hands out the result.
+ *
+ * @typedef {object} Plan
+ * @property {readonly string[]} patterns of test files
+ * @property {number} testTimeoutMs
+ * @property {Record<string, string>} env
+ *
+ * @typedef {object} LabResult
+ * @property {{ usable: boolean, reason?: string } | undefined} before the verdict on KVM that the tests began with
+ * @property {{ usable: boolean, reason?: string } | undefined} after and the one they ended with
+ * @property {boolean} succeeded
+ * @property {string} report of vitest
+ */
+
+const ASSETS = '/assets';
+const VERDICT = `${ASSETS}/accelerator.json`;
+const REPORT = '/tmp/report.json';
+/** The probe of KVM has little patience, and an emulated host that gets no processor time may exceed it. */
+const ATTEMPTS = 5;
+
+/** @type {Plan} */
+const plan = JSON.parse(readFileSync('lab-plan.json', 'utf8'));
+const env = { ...process.env, ...plan.env, DORMOUSE_ASSETS_DIR: ASSETS };
+const resultPath = process.argv[2];
+if (resultPath === undefined) throw new Error('usage: lab-inside.mjs RESULT-FILE');
+
+/** @type {LabResult} */
+const result = { before: undefined, after: undefined, succeeded: false, report: '' };
+say('looking whether KVM works');
+for (let attempt = 1; attempt <= ATTEMPTS && !result.before?.usable; attempt++) {
+  rmSync(VERDICT, { force: true });
+  await node('apps/host-agent/dist/prepare.js', '--assets', ASSETS, '--template', 'base');
+  result.before = verdict();
+}
+say(result.before?.usable ? 'KVM works' : `KVM does not work: ${result.before?.reason ?? 'no verdict'}`);
+if (result.before?.usable) {
+  const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${REPORT}`];
+  const limits = [`--testTimeout=${plan.testTimeoutMs}`];
+  result.succeeded = await node(
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project',
+    'vm',
+    ...reporters,
+    ...limits,
+    ...plan.patterns,
+  );
+  result.after = verdict();
+  result.report = read(REPORT) ?? '';
+}
+writeFileSync(resultPath, `${JSON.stringify(result)}\n`);
+
+/** @returns {LabResult['before']} what is recorded for this boot of the lab host */
+function verdict() {
+  const record = JSON.parse(read(VERDICT) ?? '{}');
+  const boot = read('/proc/sys/kernel/random/boot_id')?.trim();
+  return record.bootId === boot ? record.verdict : undefined;
+}
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * @param {readonly string[]} args
+ * @returns {Promise<boolean>} whether it succeeded
+ */
+function node(...args) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    child.once('error', () => resolve(false));
+    child.once('close', (code) => resolve(code === 0));
+  });
+}
+
+/** @param {string} text */
+function say(text) {
+  process.stdout.write(`lab: ${text} (${uptime().toFixed(0)} s)\n`);
+}
