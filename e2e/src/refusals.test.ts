@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Sandbox } from '@dormouse/sdk';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandLine } from './support/command-line.js';
+import { eventually } from './support/eventually.js';
 import { MemoryWatch } from './support/memory-watch.js';
 import { refusalOf } from './support/refusal.js';
 import { MIB } from './support/scale.js';
@@ -19,7 +20,11 @@ let before: Traces;
 beforeAll(async () => {
   stack = await startStack();
   sandbox = await stack.client.sandboxes.create();
-  before = await tracesOf(stack.dataDir);
+  // The rest of its memory comes while it runs already, over a socket of its own.
+  before = await eventually('its memory is there', 60_000, async () => {
+    const traces = await tracesOf(stack.dataDir);
+    return traces.sockets.every((path) => !path.endsWith('/incoming.sock')) && traces;
+  });
 });
 
 afterAll(async () => {

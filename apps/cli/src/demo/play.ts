@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { DormouseError } from '@dormouse/errors';
 import type { Client, Sandbox } from '@dormouse/sdk';
 import { humanBytes } from '../terminal/human.js';
@@ -8,6 +9,8 @@ import { describeTraces, remainsOf, vmTraces } from './traces.js';
 /** Runs one step and keeps how long it took, together with what is to be said about it. */
 export type Timed = <T>(title: string, work: () => Promise<T>, say: (value: T) => string) => Promise<T>;
 
+const GONE_TIMEOUT_MS = 5_000;
+const LOOK_EVERY_MS = 20;
 const SPAWNED = 2;
 const FORKED = 2;
 const itself = (said: string): string => said;
@@ -40,7 +43,7 @@ export async function playDemo(client: Client, dataDir: string, timed: Timed): P
       () => sandbox.pause(),
       ({ state }) => state,
     );
-    await timed('look for what is left', async () => leftOf(traces), itself);
+    await timed('look for what is left', () => leftOf(traces), itself);
     await timed(
       'resume',
       () => sandbox.resume(),
@@ -89,10 +92,19 @@ export async function playDemo(client: Client, dataDir: string, timed: Timed): P
   }
 }
 
-/** @throws DormouseError `internal` when something is left */
-function leftOf(traces: ReturnType<typeof vmTraces>): string {
+/**
+ * Looks until nothing is left: the kernel takes a moment to take a process apart. The step's time tells how long.
+ *
+ * @throws DormouseError `internal` when something is left
+ */
+async function leftOf(traces: ReturnType<typeof vmTraces>): Promise<string> {
   if (traces === undefined) return 'cannot be seen from here';
-  const remains = remainsOf(traces);
+  const until = performance.now() + GONE_TIMEOUT_MS;
+  let remains = remainsOf(traces);
+  while (remains.length > 0 && performance.now() < until) {
+    await delay(LOOK_EVERY_MS);
+    remains = remainsOf(traces);
+  }
   if (remains.length === 0) return `nothing: ${describeTraces(traces)} are gone`;
   throw new DormouseError('internal', `there is still ${remains.join(', ')} of ${describeTraces(traces)}`);
 }

@@ -41,8 +41,17 @@ export function vmTraces(dataDir: string, id: string): VmTraces | undefined {
 /** What is left of what was there: nothing, if all is well. */
 export function remainsOf({ pid, memoryFiles }: VmTraces): readonly string[] {
   const files = memoryFiles.filter((path) => statSync(path, { throwIfNoEntry: false }) !== undefined);
-  const isThere = statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined;
-  return isThere ? [`process ${pid}`, ...files] : files;
+  return isAlive(pid) ? [`process ${pid}`, ...files] : files;
+}
+
+/** A process that has ended and is still to be noticed by its parent (a zombie) holds nothing any more. */
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/[ZX]/.test(stat.charAt(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
 }
 
 /** `process 123 (310 MiB) and its 250 MiB of guest memory` */
