@@ -34,22 +34,15 @@ const result = { before: undefined, after: undefined, succeeded: false, report: 
 say('looking whether KVM works');
 for (let attempt = 1; attempt <= ATTEMPTS && !result.before?.usable; attempt++) {
   rmSync(VERDICT, { force: true });
-  await node('apps/host-agent/dist/prepare.js', '--assets', ASSETS, '--template', 'base');
+  await node(['apps/host-agent/dist/prepare.js', '--assets', ASSETS, '--template', 'base'], 'pipe');
   result.before = verdict();
 }
 say(result.before?.usable ? 'KVM works' : `KVM does not work: ${result.before?.reason ?? 'no verdict'}`);
 if (result.before?.usable) {
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${REPORT}`];
   const limits = [`--testTimeout=${plan.testTimeoutMs}`];
-  result.succeeded = await node(
-    'node_modules/vitest/vitest.mjs',
-    'run',
-    '--project',
-    'vm',
-    ...reporters,
-    ...limits,
-    ...plan.patterns,
-  );
+  const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'vm', ...reporters, ...limits];
+  result.succeeded = await node([...vitest, ...plan.patterns], 'inherit');
   result.after = verdict();
   result.report = read(REPORT) ?? '';
 }
@@ -73,13 +66,21 @@ function read(path) {
 
 /**
  * @param {readonly string[]} args
+ * @param {'inherit' | 'pipe'} output shown, or shown only when it fails
  * @returns {Promise<boolean>} whether it succeeded
  */
-function node(...args) {
+function node(args, output) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', output, 'inherit'] });
+    let text = '';
+    child.stdout?.on('data', (chunk) => {
+      text += chunk;
+    });
     child.once('error', () => resolve(false));
-    child.once('close', (code) => resolve(code === 0));
+    child.once('close', (code) => {
+      if (code !== 0) process.stdout.write(text);
+      resolve(code === 0);
+    });
   });
 }
 

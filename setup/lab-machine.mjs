@@ -94,8 +94,11 @@ export async function runLabHost(args, { dir, limitSeconds, onOutput }) {
 /** What timeout(1) ends with when the limit was reached. */
 const TIMED_OUT = 124;
 
-/** @param {string} dir */
-function consoleTail(dir) {
+/**
+ * @param {string} dir of the lab
+ * @returns {string} the last that the lab host's kernel and first programs said
+ */
+export function consoleTail(dir) {
   try {
     return readFileSync(join(dir, 'console.log'), 'utf8').split('\n').slice(-CONSOLE_LINES).join('\n');
   } catch {

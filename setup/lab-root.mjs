@@ -1,13 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDisk } from './lab-disks.mjs';
 import { runOwned } from './lab-process.mjs';
@@ -54,6 +46,15 @@ mkdir -p /lab
 tar -xf /dev/vdb -C /lab
 exec tini -- /bin/sh /lab/setup/lab/start.sh
 `;
+
+/** Files that are in the tree before most packages are, because the kernel's makes an initramfs of them. */
+const FILES = {
+  'etc/initramfs-tools/conf.d/lab': INITRAMFS,
+  'usr/share/initramfs-tools/modules.d/lab': INITRAMFS_MODULES.map((name) => `${name}\n`).join(''),
+  'usr/local/sbin/lab-init': FIRST_PROGRAM,
+  'etc/hostname': 'lab\n',
+  'etc/hosts': '127.0.0.1 localhost lab\n',
+};
 
 /**
  * A Debian that runs KVM: kernel, initramfs and root disk.
@@ -133,20 +134,11 @@ export async function makeRoot(dir, onLine) {
 }
 
 /**
- * Files that are in the tree before most packages are, because the kernel's makes an initramfs of them.
- *
  * @param {string} dir
  * @returns {string} the directory
  */
 function writeOverlay(dir) {
-  const files = {
-    'etc/initramfs-tools/conf.d/lab': INITRAMFS,
-    'usr/share/initramfs-tools/modules.d/lab': INITRAMFS_MODULES.map((name) => `${name}\n`).join(''),
-    'usr/local/sbin/lab-init': FIRST_PROGRAM,
-    'etc/hostname': 'lab\n',
-    'etc/hosts': '127.0.0.1 localhost lab\n',
-  };
-  for (const [path, text] of Object.entries(files)) {
+  for (const [path, text] of Object.entries(FILES)) {
     mkdirSync(join(dir, path, '..'), { recursive: true });
     writeFileSync(join(dir, path), text, { mode: path.startsWith('usr/local/sbin/') ? 0o755 : 0o644 });
   }
@@ -154,6 +146,6 @@ function writeOverlay(dir) {
 }
 
 function fingerprint() {
-  const source = readFileSync(new URL(import.meta.url));
-  return createHash('sha256').update(source).update(process.version).digest('hex');
+  const input = [PACKAGES, SUITE, LEFT_OUT, FILES, ROOT_MB, process.version, process.arch];
+  return createHash('sha256').update(JSON.stringify(input)).digest('hex');
 }

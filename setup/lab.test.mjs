@@ -1,10 +1,12 @@
 import { deepStrictEqual, match, rejects, strictEqual } from 'node:assert';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { TESTS } from './lab.mjs';
 import { checkoutTar } from './lab-disks.mjs';
 import { labArguments } from './lab-machine.mjs';
 import { owned, runOwned } from './lab-process.mjs';
@@ -47,6 +49,14 @@ test('hazard 16: a tool of the lab ends with whoever started it, even when that 
 test('a tool of the lab that does not end is ended at its limit', async () => {
   const options = { cwd: '/', what: 'sleeping', suggestion: 'Wake up.', limitSeconds: 1 };
   await rejects(runOwned('sleep', ['600'], options), { message: 'sleeping failed (exit 124)' });
+});
+
+test('the tests of the lab’s own selection are there', () => {
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  deepStrictEqual(
+    TESTS.filter((path) => !existsSync(join(root, path))),
+    [],
+  );
 });
 
 test('the checkout goes along with what is built from it and with the plan, without what is kept elsewhere', async () => {
