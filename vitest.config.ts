@@ -18,10 +18,12 @@ const system = {
 
 /** Tests that start real servers, databases or agents as processes: seconds each, so `npm run check` leaves them out. */
 const SERVICES = [
-  'apps/control-plane/src/{exec/exec,files/files,http/http,sandboxes/sandboxes,start}.test.ts',
+  'apps/control-plane/src/{exec/exec,files/files,http/http,sandboxes/{sandboxes,sleep},start}.test.ts',
+  'apps/control-plane/src/{snapshots/snapshots,reconciler/reconcile-sleep}.test.ts',
   'apps/cli/src/up/*.test.ts',
   'packages/guest-link/src/agent-*.test.ts',
   'packages/store/src/**/*.test.ts',
+  'packages/snapshot/src/store/crash.test.ts',
 ];
 
 export default defineConfig({

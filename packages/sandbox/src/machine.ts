@@ -3,12 +3,18 @@ import { DormouseError } from '@dormouse/errors';
 import type { Kernel } from '@dormouse/rootfs';
 import { compareMachine, describeDifferences, type MachineFacts, type Manifest } from '@dormouse/snapshot';
 import type { Accelerator, MachineSpec, VmDriver } from '@dormouse/vmm';
-import type { SandboxEnvironment } from './environment.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import type { VmSlot } from './vm-slots.js';
 
 const MIB = 1024 * 1024;
 const PAGE_BYTES = 4096;
+
+/** What machines are made with. */
+export interface MachineEnvironment {
+  readonly driver: VmDriver;
+  readonly accelerator: Accelerator;
+  readonly kernel: Kernel;
+}
 
 /** Pages of a sandbox's memory. */
 export function pageCountOf(spec: Pick<SandboxSpec, 'memoryMb'>): number {
@@ -17,7 +23,7 @@ export function pageCountOf(spec: Pick<SandboxSpec, 'memoryMb'>): number {
 
 /** The machine a sandbox runs on, apart from its disk. */
 export function machineSpec(
-  environment: { readonly accelerator: Accelerator; readonly kernel: Kernel },
+  environment: Omit<MachineEnvironment, 'driver'>,
   spec: Pick<SandboxSpec, 'vcpus' | 'memoryMb' | 'internet'>,
   slot: VmSlot,
 ): MachineSpec {
@@ -37,7 +43,7 @@ export function machineSpec(
 
 /** Everything that the saved state of a sandbox's devices depends on. */
 export async function machineFacts(
-  environment: { readonly driver: VmDriver; readonly accelerator: Accelerator; readonly kernel: Kernel },
+  environment: MachineEnvironment,
   spec: SandboxSpec,
 ): Promise<MachineFacts> {
   return {
@@ -56,7 +62,7 @@ export async function machineFacts(
  * @throws DormouseError `snapshot_incompatible`, naming what differs
  */
 export async function assertSameMachine(
-  environment: SandboxEnvironment,
+  environment: MachineEnvironment,
   manifest: Manifest,
   spec: SandboxSpec,
 ): Promise<void> {

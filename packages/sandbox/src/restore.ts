@@ -65,7 +65,13 @@ export async function restoreVm(
     // The VM first: its guest must not run on when the page server lets go of it.
     for (const step of undo) await step();
     void standbyPool.refill();
-    const error = fromUnknown(thrown);
+    // What is wrong with the generation explains whatever else has failed.
+    const error = fromUnknown(
+      await verifying.then(
+        () => thrown,
+        (reason: unknown) => reason,
+      ),
+    );
     if (signal.aborted) throw new DormouseError('cancelled', 'the restore was cancelled', { cause: error });
     if (error.code !== 'boot_failed' && error.code !== 'guest_unreachable') throw error;
     throw new DormouseError('restore_failed', `the sandbox was not restored: ${error.message}`, {

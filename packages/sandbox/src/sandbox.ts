@@ -46,6 +46,9 @@ export interface ResumeOptions {
   readonly failOnMemoryLoss?: boolean;
 }
 
+/** How often a restore that breaks off is begun again before the sandbox is left paused. */
+const MAX_RESTORES = 3;
+
 /** A VM and what belongs to it. */
 interface LiveVm {
   readonly slot: VmSlot;
@@ -67,6 +70,10 @@ export class Sandbox {
   #live: LiveVm | undefined;
   #destroying: Promise<void> | undefined;
   #lastActiveAtMs: number;
+  /** Restores in a row that broke off. */
+  #brokenRestores = 0;
+  /** As the last resume was asked. */
+  #failOnMemoryLoss = false;
 
   constructor(environment: SandboxEnvironment, journal: Journal) {
     this.#environment = environment;
@@ -220,8 +227,11 @@ export class Sandbox {
 
   /** Lets go of the VM without ending it: for an agent that stops while its sandboxes run on. */
   async release(): Promise<void> {
-    await this.#live?.session.close();
-    this.#live?.vm.detach();
+    const live = this.#live;
+    // From here what becomes of the VM is no longer ours: a page server that is let go of looks like one that failed.
+    this.#live = undefined;
+    await live?.session.close();
+    live?.vm.detach();
   }
 
   async #firstVm(origin: Origin): Promise<StartedVm> {
@@ -302,6 +312,7 @@ export class Sandbox {
     void live.vm.exited.then((exit) => this.#queue.run(() => this.#onExit(live, exit))).catch(() => {});
     void live.loading?.then((result) => {
       if (result instanceof DormouseError) return this.#queue.run(() => this.#onLoadFailure(live, result));
+      this.#brokenRestores = 0;
     });
   }
 
@@ -336,12 +347,20 @@ export class Sandbox {
       paused: { generationId: memoryBase, kind: 'full', atMs: Date.now() },
       reason: `its restore broke off: ${error.message}`,
     });
-    await this.#resume(generation, {}).catch((thrown: unknown) => {
+    this.#brokenRestores += 1;
+    const isLost = error.code === 'snapshot_corrupt';
+    try {
+      if (isLost ? this.#failOnMemoryLoss : this.#brokenRestores === MAX_RESTORES) throw error;
+      await this.#record({ state: 'resuming', generation });
+      if (isLost) await this.#reboot(memoryBase, `its memory was lost: ${error.message}`);
+      else await this.#resumeFrom({ generationId: memoryBase, kind: 'full', atMs: Date.now() }, {});
+    } catch (thrown) {
       this.#environment.log.warn(
         { sandboxId: this.id, err: fromUnknown(thrown) },
         'the sandbox stays paused',
       );
-    });
+      if (this.#journal.state === 'resuming') await this.#record({ state: 'paused' });
+    }
   }
 
   async #pause(kind: Manifest['kind'], resumeAtStart: boolean): Promise<void> {
@@ -379,6 +398,7 @@ export class Sandbox {
       throw new DormouseError('invalid_state', `the sandbox is ${state}, so it cannot be resumed`);
     }
     await this.#record({ state: 'resuming', generation });
+    this.#failOnMemoryLoss = options.failOnMemoryLoss === true;
     try {
       await this.#resumeFrom(paused, options);
     } catch (error) {
@@ -399,7 +419,7 @@ export class Sandbox {
         return;
       } catch (thrown) {
         const error = fromUnknown(thrown);
-        if (error.code !== 'snapshot_corrupt' || options.failOnMemoryLoss === true) throw error;
+        if (error.code !== 'snapshot_corrupt' || this.#failOnMemoryLoss) throw error;
         log.warn({ sandboxId: this.id, err: error }, 'the memory is damaged; booting from the disk');
         await this.#reboot(generationId, `its memory was lost: ${error.message}`);
         return;
