@@ -9,12 +9,14 @@ export class QemuStandby implements StandbyVm {
   readonly startTicks: number;
   readonly exited: Promise<VmExit>;
   readonly #control: QemuControl;
+  #vm: MicroVm | undefined;
 
   constructor(control: QemuControl) {
     this.#control = control;
     this.pid = control.pid;
     this.startTicks = control.startTicks;
-    this.exited = control.qmp.closed.then(() => processEnd(control));
+    // Once it is a VM, only that one knows whether the connection ended because somebody let go of it.
+    this.exited = control.qmp.closed.then(() => this.#vm?.exited ?? processEnd(control));
   }
 
   async restore(life: VmLife, incomingPath: string): Promise<MicroVm> {
@@ -24,7 +26,8 @@ export class QemuStandby implements StandbyVm {
       await qmp.execute('blockdev-reopen', { options: [rootOptions(layerNode(0))] });
       await qmp.execute('blockdev-del', { 'node-name': HOLLOW_NODE });
       await qmp.execute('migrate-incoming', { uri: `unix:${incomingPath}` });
-      return await adopt(this.#control, life);
+      this.#vm = await adopt(this.#control, life);
+      return this.#vm;
     } catch (thrown) {
       const error = fromUnknown(thrown);
       throw new DormouseError('restore_failed', `the VM cannot be restored: ${error.message}`, {
