@@ -94,7 +94,10 @@ async function freezeTemplate(host: SandboxHost, name: string, log: Logger): Pro
     if (done === 'frozen') {
       log.info({ name, ms: Math.round(performance.now() - startedMs) }, 'froze the template');
     }
-    await host.warmUp(name);
+    // Nobody has to wait for what only saves time later.
+    void host
+      .warmUp(name)
+      .catch((error: unknown) => log.warn({ err: fromUnknown(error) }, 'nothing stands by'));
   } catch (error) {
     log.warn({ name, err: fromUnknown(error) }, 'the template was not frozen; its sandboxes are booted');
   }

@@ -2,6 +2,8 @@ import { chmod, chown } from 'node:fs/promises';
 import { run } from './run.js';
 
 const QEMU_IMG_TIMEOUT_MS = 60_000;
+/** Copies gigabytes at worst. */
+const FLATTEN_TIMEOUT_MS = 30 * 60_000;
 
 /** What a new layer lies on. */
 export interface LayerBacking {
@@ -35,4 +37,25 @@ export async function createLayer(
   );
   await chmod(layerPath, 0o600);
   if (owner !== undefined) await chown(layerPath, owner.uid, owner.gid);
+}
+
+/**
+ * Copies a layer with everything between it and `backing` into one layer that lies on `backing`.
+ *
+ * @param backing what both lie on in the end
+ */
+export async function flattenLayer(
+  layerPath: string,
+  flatPath: string,
+  backing: Omit<LayerBacking, 'sizeBytes'>,
+): Promise<void> {
+  await run(
+    [
+      'qemu-img',
+      ...['convert', '-q', '-f', 'qcow2', '-O', 'qcow2', '-F', backing.format, '-B', backing.path],
+      layerPath,
+      flatPath,
+    ],
+    { timeoutMs: FLATTEN_TIMEOUT_MS },
+  );
 }

@@ -63,6 +63,13 @@ export class DiskLayers {
     if (owner !== undefined) await chown(path, owner.uid, owner.gid);
   }
 
+  /** A name for a layer that somebody else writes; `remove` it in the end. */
+  newId(): string {
+    const layer = `ly${randomBytes(16).toString('hex')}`;
+    this.#unrecorded.add(layer);
+    return layer;
+  }
+
   /** Notes that a journal names the layers of a disk. */
   recorded(disk: Disk): void {
     for (const layer of disk.layers) this.#unrecorded.delete(layer);
@@ -99,9 +106,8 @@ export class DiskLayers {
   }
 
   async #create(backing: LayerBacking, owner: VmUser | undefined): Promise<string> {
-    const layer = `ly${randomBytes(16).toString('hex')}`;
+    const layer = this.newId();
     await mkdir(layersDir(this.#config), { recursive: true, mode: 0o711 });
-    this.#unrecorded.add(layer);
     await createLayer(this.path(layer), backing, owner);
     return layer;
   }

@@ -13,6 +13,14 @@ export interface SandboxLog {
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+/** How much a moment may lie in or on before it is copied into one. */
+export interface ChainLimits {
+  /** Disk layers: each is an open file, and a look-up on every read. Default 16. */
+  readonly maxLayers?: number;
+  /** Generations that its memory lies in. Default 8. */
+  readonly maxSources?: number;
+}
+
 /** What a host is made of, given by whoever opens it. */
 export interface HostEnvironment {
   readonly config: HostConfig;
@@ -22,6 +30,8 @@ export interface HostEnvironment {
   readonly log: SandboxLog;
   /** VM processes that wait for a saved VM. Default 0: each is started when it is needed. */
   readonly standbys?: number;
+  /** How long the chains of paused sandboxes may get. */
+  readonly chains?: ChainLimits;
   /** Freeze a template in the background once a sandbox of it had to be booted. Default no. */
   readonly freezeTemplates?: boolean;
   /** Called at every named step of pause, checkpoint and resume, so that a test can end the process there. */

@@ -3,13 +3,7 @@ import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { PageServerPool } from '@dormouse/page-server';
 import { findTemplate, type Template } from '@dormouse/rootfs';
-import {
-  flatten,
-  type GenerationSizes,
-  GenerationStore,
-  isLongChain,
-  type MachineFacts,
-} from '@dormouse/snapshot';
+import { type GenerationSizes, GenerationStore, type MachineFacts } from '@dormouse/snapshot';
 import { awaitReady } from './await-ready.js';
 import { checkRoom, type HostRoom, measureRoom, memoryLeft } from './capacity.js';
 import { Collector, type Roots } from './collector.js';
@@ -28,6 +22,7 @@ import {
   type SandboxRequest,
   type SandboxSpec,
 } from './sandbox-spec.js';
+import { shorten } from './shorten.js';
 import { type Snapshot, Snapshots } from './snapshots.js';
 import { StandbyPool } from './standby-pool.js';
 import { VmSlots } from './vm-slots.js';
@@ -448,15 +443,23 @@ export class SandboxHost {
 
   /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
   #shorten(sandbox: Sandbox): void {
-    const { store } = this.#environment;
     this.#inBackground(async () => {
       const { paused } = sandbox.journal;
-      if (paused?.kind !== 'full' || !isLongChain(store.read(paused.generationId))) return;
-      const keep = this.#frozen.generations();
-      const flat = await flatten(store, paused.generationId, { keep, signal: this.#closing.signal });
-      using _pin = store.pin(flat.id);
-      await sandbox.replacePaused(paused.generationId, flat.id);
+      if (paused === undefined) return;
+      const short = await shorten(this.#environment, paused.generationId, {
+        ...this.#environment.chains,
+        keep: this.#frozen.generations(),
+        signal: this.#closing.signal,
+      });
+      if (short === undefined) return;
+      using _pin = this.#environment.store.pin(short.id);
+      await sandbox.replacePaused(paused.generationId, short.id);
     });
+  }
+
+  /** Resolves when nothing is done in the background any more. */
+  async settled(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background);
   }
 
   #inBackground(work: () => Promise<void>): void {

@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { generationsDir } from './host-config.js';
+import { newSandboxId } from './sandbox-spec.js';
+import { runInGuest } from './testing/run-in-guest.js';
+import { vmHost } from './testing/vm-host.js';
+
+const ROUNDS = 5;
+
+test('hazard 19: a sandbox that sleeps often keeps short chains, and everything in it', async () => {
+  await using vm = await vmHost({ chains: { maxLayers: 2, maxSources: 2 } });
+  const { host, config } = vm;
+  const sandbox = await host.create(newSandboxId(), 1, { template: 'base', envs: {}, internet: false });
+  for (let round = 1; round <= ROUNDS; round++) {
+    const script = `echo ${round} >> /home/user/rounds; echo ${round} >> /dev/shm/rounds; sync`;
+    expect((await runInGuest(await sandbox.guest(), script)).exitCode).toBe(0);
+    await host.pause(sandbox.id, round, 'full');
+    await host.settled();
+    const { generationId } = sandbox.journal.paused!;
+    const text = await readFile(join(generationsDir(config), generationId, 'manifest.json'), 'utf8');
+    const { manifest } = JSON.parse(text);
+    expect(manifest.memory.sources.length, `round ${round}`).toBeLessThanOrEqual(1);
+    await host.collect(0);
+    await host.resume(sandbox.id, round + 1);
+    expect(sandbox.journal.resumedBy).toBe('memory');
+  }
+  const { stdout } = await runInGuest(await sandbox.guest(), 'paste -sd, /home/user/rounds /dev/shm/rounds');
+  expect(stdout).toBe('1,2,3,4,5\n1,2,3,4,5\n');
+  // What the last one lies on, and itself once more at most.
+  await sandbox.loaded();
+  const { generations } = await vm.remains();
+  expect(generations.length).toBeLessThanOrEqual(3);
+});
