@@ -10,7 +10,7 @@ export async function createToFirstOutput({ stack, quick, progress }: Bench): Pr
   const commands: number[] = [];
   const count = quick ? 3 : 20;
   for (let index = 0; index < count; index++) {
-    progress(`boot ${index + 1} of ${count}`);
+    progress(`create ${index + 1} of ${count}`);
     const start = performance.now();
     await using sandbox = await Sandbox.create({ apiUrl: stack.apiUrl, apiKey: stack.apiKey });
     const { ms } = await timed(() => sandbox.exec(ECHO));
@@ -20,7 +20,7 @@ export async function createToFirstOutput({ stack, quick, progress }: Bench): Pr
   const { median, p95 } = summarise(durations);
   const baseline = { what: 'its first command alone', median: summarise(commands).median };
   return {
-    name: 'create → first output (cold boot)',
+    name: 'create → first output, through the API',
     unit: 'ms',
     median,
     p95,
