@@ -24,6 +24,7 @@ const SERVICES = [
   'packages/guest-link/src/agent-*.test.ts',
   'packages/store/src/**/*.test.ts',
   'packages/snapshot/src/store/crash.test.ts',
+  'packages/page-server/src/*.test.ts',
 ];
 
 export default defineConfig({
