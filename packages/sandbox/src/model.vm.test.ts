@@ -108,7 +108,7 @@ test(`hazards 1 to 3 and 19: after ${OPERATIONS} random operations every sandbox
   const done = new Map<string, number>();
   const model: Model = { sandboxes: [], snapshots: [], made: 0 };
   const { host } = vm;
-  const commands = fc.array(fc.oneof(...COMMANDS), { minLength: OPERATIONS, maxLength: OPERATIONS });
+  const commands = fc.array(fc.oneof(...COMMANDS), { minLength: OPERATIONS * 4, maxLength: OPERATIONS * 4 });
   const [sequence] = fc.sample(commands, { numRuns: 1, ...(SEED === undefined ? {} : { seed: SEED }) });
   const history: string[] = [];
   await create(model, { host, done });
