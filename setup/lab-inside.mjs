@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 
 /**
@@ -22,12 +22,16 @@ const VERDICT = `${ASSETS}/accelerator.json`;
 const REPORT = '/tmp/report.json';
 /** The probe of KVM has little patience, and an emulated host that gets no processor time may exceed it. */
 const ATTEMPTS = 5;
+/** A single test may take many minutes, and who waits wants to see that the lab host lives. */
+const HEARTBEAT_MS = 60_000;
 
 /** @type {Plan} */
 const plan = JSON.parse(readFileSync('lab-plan.json', 'utf8'));
 const env = { ...process.env, ...plan.env, DORMOUSE_ASSETS_DIR: ASSETS };
 const resultPath = process.argv[2];
 if (resultPath === undefined) throw new Error('usage: lab-inside.mjs RESULT-FILE');
+
+const heartbeat = setInterval(() => say(`at work, ${virtualMachines()} VMs`), HEARTBEAT_MS);
 
 /** @type {LabResult} */
 const result = { before: undefined, after: undefined, succeeded: false, report: '' };
@@ -46,6 +50,7 @@ if (result.before?.usable) {
   result.after = verdict();
   result.report = read(REPORT) ?? '';
 }
+clearInterval(heartbeat);
 writeFileSync(resultPath, `${JSON.stringify(result)}\n`);
 
 /** @returns {LabResult['before']} what is recorded for this boot of the lab host */
@@ -53,6 +58,12 @@ function verdict() {
   const record = JSON.parse(read(VERDICT) ?? '{}');
   const boot = read('/proc/sys/kernel/random/boot_id')?.trim();
   return record.bootId === boot ? record.verdict : undefined;
+}
+
+/** @returns {number} processes of QEMU */
+function virtualMachines() {
+  const names = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return names.filter((name) => read(`/proc/${name}/comm`)?.startsWith('qemu-system')).length;
 }
 
 /** @param {string} path */
