@@ -53,7 +53,11 @@ describe('a page server', () => {
     await server.kill();
     await server.kill();
     expect([server.isIdle, isAlive(server.pid)]).toEqual([false, false]);
-    await expect(server.capture(job)).rejects.toMatchObject({ code: 'invalid_state' });
+    // What the job is part of has failed, not the one who asked for it.
+    await expect(server.capture(job)).rejects.toMatchObject({ code: 'pause_failed' });
+    const socketPath = join(dir, 'nobody.sock');
+    const { loaded } = server.serve({ root: store.root, generationId: id, socketPath });
+    await expect(loaded).rejects.toMatchObject({ code: 'restore_failed' });
   });
 
   test('hands errors on with their codes, and goes on working', async () => {
@@ -80,7 +84,7 @@ describe('a page server', () => {
     });
     process.kill(server.pid, 'SIGKILL');
     await expect(capturing).rejects.toMatchObject({
-      code: 'restore_failed',
+      code: 'pause_failed',
       message: 'the page server ended in the middle of its work',
     });
     await draft.abandon();

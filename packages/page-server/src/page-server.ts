@@ -118,8 +118,15 @@ export class PageServer {
 
   #do<T>(job: Job, take: (message: Message) => T | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (!this.isIdle) {
-        reject(new DormouseError('invalid_state', 'the page server has a job, or has ended'));
+      // What a job is part of has failed, whatever became of the process.
+      const failed = (message: string, cause?: unknown): DormouseError =>
+        new DormouseError(job.kind === 'capture' ? 'pause_failed' : 'restore_failed', message, { cause });
+      if (!this.#alive) {
+        reject(failed('the page server has ended'));
+        return;
+      }
+      if (this.#onMessage !== undefined) {
+        reject(new DormouseError('invalid_state', 'the page server has a job'));
         return;
       }
       const settle = (act: () => void): void => {
@@ -137,12 +144,9 @@ export class PageServer {
         const result = take(message);
         if (result !== undefined) settle(() => resolve(result));
       };
-      this.#onExit = () =>
-        settle(() =>
-          reject(new DormouseError('restore_failed', 'the page server ended in the middle of its work')),
-        );
+      this.#onExit = () => settle(() => reject(failed('the page server ended in the middle of its work')));
       this.#child.send(job, (error) => {
-        if (error) settle(() => reject(fromUnknown(error)));
+        if (error) settle(() => reject(failed('the page server does not take its work', error)));
       });
     });
   }
