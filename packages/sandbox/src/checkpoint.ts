@@ -1,4 +1,4 @@
-import { type DormouseError, fromUnknown } from '@dormouse/errors';
+import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { Manifest } from '@dormouse/snapshot';
 import type { Disk } from './disk.js';
 import type { SandboxEnvironment } from './environment.js';
@@ -58,7 +58,12 @@ export async function checkpoint(
     stoppedAtMs = performance.now();
     const devices = await vm.freeze();
     await onStep?.('frozen');
-    await vm.pushLayer(layers.path(next.layers[0]!));
+    await vm.pushLayer(layers.path(next.layers[0]!)).catch((thrown: unknown) => {
+      const cause = fromUnknown(thrown);
+      throw new DormouseError('pause_failed', `the VM did not take a new disk layer: ${cause.message}`, {
+        cause,
+      });
+    });
     isPushed = true;
     await onStep?.('layer-pushed');
     captured =
