@@ -13,7 +13,7 @@ test('all items are worked on, never more than so many at once, and results keep
         const results = await limited(parallel, turns, async (count) => {
           running += 1;
           most = Math.max(most, running);
-          for (let turn = 0; turn < count; turn++) await Promise.resolve();
+          for (let turn = 0; turn <= count; turn++) await Promise.resolve();
           running -= 1;
           return count * 2;
         });
