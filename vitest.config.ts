@@ -47,6 +47,9 @@ export default defineConfig({
         ...source,
         test: {
           ...system,
+          // Each file has its own host, directories and guests; a guest under emulation keeps about one core busy.
+          fileParallelism: true,
+          maxWorkers: 2,
           name: 'vm',
           include: ['{packages,apps}/*/src/**/*.vm.test.ts'],
         },
