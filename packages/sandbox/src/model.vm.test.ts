@@ -113,7 +113,7 @@ test(`hazards 1 to 3 and 19: after ${OPERATIONS} random operations every sandbox
   const history: string[] = [];
   await create(model, { host, done });
   for (const next of sequence!) {
-      if (history.length === OPERATIONS) break;
+    if (history.length === OPERATIONS) break;
     if (!next.check(model)) continue;
     history.push(String(next));
     try {
