@@ -444,8 +444,8 @@ export class SandboxHost {
   /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
   #shorten(sandbox: Sandbox): void {
     this.#inBackground(async () => {
-      const { paused } = sandbox.journal;
-      if (paused === undefined) return;
+      const { state, paused } = sandbox.journal;
+      if (state !== 'paused' || paused === undefined) return;
       const short = await shorten(this.#environment, paused.generationId, {
         ...this.#environment.chains,
         keep: this.#frozen.generations(),

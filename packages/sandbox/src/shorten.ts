@@ -24,6 +24,8 @@ export async function shorten(
   options: ShortenOptions,
 ): Promise<Manifest | undefined> {
   const { store, layers } = environment;
+  // Its sandbox may be resumed or deleted meanwhile, and what it was paused in collected.
+  using _pin = store.pin(generationId);
   const manifest = store.read(generationId);
   if (manifest.kind !== 'full') return undefined;
   const { keep, signal, maxLayers = DEFAULT_MAX_LAYERS } = options;

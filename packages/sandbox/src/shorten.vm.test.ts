@@ -32,3 +32,18 @@ test('hazard 19: a sandbox that sleeps often keeps short chains, and everything 
   const { generations } = await vm.remains();
   expect(generations.length).toBeLessThanOrEqual(3);
 });
+
+test('hazard 19: a moment that nobody refers to any more stays until its shortening has ended', async () => {
+  await using vm = await vmHost({ chains: { maxLayers: 1, maxSources: 1 } });
+  const { host } = vm;
+  const sandbox = await host.create(newSandboxId(), 1, { template: 'base', envs: {}, internet: false });
+  await host.pause(sandbox.id, 1, 'full');
+  await host.resume(sandbox.id, 2);
+  await host.pause(sandbox.id, 2, 'full');
+  await host.destroy(sandbox.id);
+  await host.collect(0);
+  await host.settled();
+  expect(vm.warnings).toEqual([]);
+  await host.collect(0);
+  expect(await vm.remains()).toMatchObject({ generations: [], layers: [], unfinished: [] });
+});

@@ -23,19 +23,20 @@ afterAll(async () => {
 });
 
 /**
- * A program that reads randomness and the time as fast as it can, each time into the same file: what stands there when
- * it goes on after a restore it has read before, what it writes next it has read in the new life.
+ * A program that reads the time and randomness as fast as it can and keeps what it read first after the clock has
+ * jumped: the first of a new life. Every time is compared with the one before it, wherever between two of its
+ * instructions the program was frozen.
  */
 const READER = `
 import os, time
-life = time.time()
+before = time.time()
 while True:
     now = time.time()
     random = os.urandom(8).hex()
-    if now - life > 2:
+    if now - before > 2:
         with open('/dev/shm/first', 'w') as f:
             f.write(f'{random} {now:.6f}\\n')
-    life = time.time()
+    before = now
     with open('/dev/shm/loops', 'w') as f: f.write('x')
 `;
 
