@@ -267,7 +267,7 @@ async function bytesOf({ dataDir }: Engine, generation: string): Promise<number>
 }
 
 /** Starts a VM process until it can take a saved VM, and ends it. */
-async function startStandby({ driver, accelerator, kernel, dataDir }: Engine): Promise<number> {
+async function startStandby({ driver, accelerator, dataDir }: Engine): Promise<number> {
   const dir = await mkdtemp(join(dataDir, 'standby-'));
   const memoryPath = join('/dev/shm', basename(dir));
   await writeFile(memoryPath, '');
@@ -279,8 +279,6 @@ async function startStandby({ driver, accelerator, kernel, dataDir }: Engine): P
       vcpus: 1,
       memoryBytes: 512 * MIB,
       memoryPath,
-      kernelPath: kernel.vmlinuxPath,
-      initramfsPath: kernel.initramfsPath,
       network: { kind: 'user', restricted: false },
       diskBytes: 8 * 1024 * MIB,
     }),

@@ -1,7 +1,8 @@
-import { chmod, chown } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
+import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
+import { decodeDiskSize, encodeEmptyOverlay, QCOW2_HEADER_BYTES } from './qcow2-overlay.js';
 import { run } from './run.js';
 
-const QEMU_IMG_TIMEOUT_MS = 60_000;
 /** Copies gigabytes at worst. */
 const FLATTEN_TIMEOUT_MS = 30 * 60_000;
 
@@ -17,26 +18,47 @@ export interface LayerBacking {
  * Makes a writable layer of a disk: a qcow2 file that holds only what differs from what it lies on.
  *
  * @param owner who may write to it, besides root
+ * @throws DormouseError `setup_failed` when what it is to lie on cannot be read
  */
 export async function createLayer(
   layerPath: string,
   backing: LayerBacking,
   owner?: { readonly uid: number; readonly gid: number },
 ): Promise<void> {
-  const unseen = backing.sizeBytes === undefined ? [] : ['-u'];
-  const size = backing.sizeBytes === undefined ? [] : [String(backing.sizeBytes)];
-  await run(
-    [
-      'qemu-img',
-      ...['create', '-q', '-f', 'qcow2', '-F', backing.format, '-b', backing.path],
-      ...unseen,
-      layerPath,
-      ...size,
-    ],
-    { timeoutMs: QEMU_IMG_TIMEOUT_MS },
-  );
-  await chmod(layerPath, 0o600);
-  if (owner !== undefined) await chown(layerPath, owner.uid, owner.gid);
+  const { path, format } = backing;
+  const sizeBytes = backing.sizeBytes ?? (await diskSize(path, format));
+  const { parts, lengthBytes } = encodeEmptyOverlay({ backingPath: path, backingFormat: format, sizeBytes });
+  const file = await open(layerPath, 'wx', 0o600);
+  try {
+    for (const { offset, bytes } of parts) await file.write(bytes, 0, bytes.length, offset);
+    await file.truncate(lengthBytes);
+    if (owner !== undefined) await file.chown(owner.uid, owner.gid);
+  } finally {
+    await file.close();
+  }
+}
+
+async function diskSize(path: string, format: LayerBacking['format']): Promise<number> {
+  try {
+    return await readDiskSize(path, format);
+  } catch (cause) {
+    if (systemErrorCode(cause) === undefined) throw cause;
+    throw new DormouseError('setup_failed', `nothing can lie on ${path}: ${fromUnknown(cause).message}`, {
+      cause,
+    });
+  }
+}
+
+async function readDiskSize(path: string, format: LayerBacking['format']): Promise<number> {
+  if (format === 'raw') return (await stat(path)).size;
+  const file = await open(path, 'r');
+  try {
+    const header = Buffer.alloc(QCOW2_HEADER_BYTES);
+    await file.read(header, 0, header.length, 0);
+    return decodeDiskSize(header);
+  } finally {
+    await file.close();
+  }
 }
 
 /**

@@ -79,8 +79,15 @@ async function bootOnce(
   diskPath: string,
   signal: AbortSignal,
 ): Promise<{ readonly vm: MicroVm; readonly link: GuestLink }> {
-  const vm = await environment.driver.boot(
-    { ...machineSpec(environment, spec, slot), diskPath, consoleLogPath },
+  const { kernel, driver } = environment;
+  const vm = await driver.boot(
+    {
+      ...machineSpec(environment, spec, slot),
+      kernelPath: kernel.vmlinuxPath,
+      initramfsPath: kernel.initramfsPath,
+      diskPath,
+      consoleLogPath,
+    },
     signal,
   );
   try {

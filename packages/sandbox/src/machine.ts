@@ -23,7 +23,7 @@ export function pageCountOf(spec: Pick<SandboxSpec, 'memoryMb'>): number {
 
 /** The machine a sandbox runs on, apart from its disk. */
 export function machineSpec(
-  environment: Omit<MachineEnvironment, 'driver'>,
+  environment: Pick<MachineEnvironment, 'accelerator'>,
   spec: Pick<SandboxSpec, 'vcpus' | 'memoryMb' | 'internet'>,
   slot: VmSlot,
 ): MachineSpec {
@@ -34,8 +34,6 @@ export function machineSpec(
     vcpus: spec.vcpus,
     memoryBytes: spec.memoryMb * MIB,
     memoryPath: slot.memoryPath,
-    kernelPath: environment.kernel.vmlinuxPath,
-    initramfsPath: environment.kernel.initramfsPath,
     network: { kind: 'user', restricted: !spec.internet },
     ...(slot.user === undefined ? {} : { user: slot.user }),
   };

@@ -63,9 +63,8 @@ function poolIn(root: string, driver: VmDriver, size: number) {
     agentPath: '/nonexistent',
     accelerator: 'tcg',
   };
-  const kernel = { version: '6.1.0', vmlinuxPath: '/vmlinux', initramfsPath: '/initramfs' };
   const slots = new VmSlots(config);
-  const pool = new StandbyPool({ driver, accelerator: 'tcg', kernel, slots, size });
+  const pool = new StandbyPool({ driver, accelerator: 'tcg', slots, size });
   const places = async (): Promise<number> =>
     (await readdir(vmSlotsDir(config))).length + (await readdir(guestMemoryDir(config))).length;
   return { pool, slots, places };

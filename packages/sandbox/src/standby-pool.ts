@@ -1,4 +1,3 @@
-import type { Kernel } from '@dormouse/rootfs';
 import type { Accelerator, StandbyVm, VmDriver } from '@dormouse/vmm';
 import { machineSpec } from './machine.js';
 import type { SandboxSpec } from './sandbox-spec.js';
@@ -22,7 +21,6 @@ interface Waiting extends Standby {
 export interface StandbyOptions {
   readonly driver: VmDriver;
   readonly accelerator: Accelerator;
-  readonly kernel: Kernel;
   readonly slots: VmSlots;
   /** How many processes wait, of the shape that was asked for last. */
   readonly size: number;

@@ -25,9 +25,6 @@ export interface MachineSpec {
   readonly memoryBytes: number;
   /** Guest RAM: a file on tmpfs, shared, so that it outlives the process and can be read while the VM is stopped. */
   readonly memoryPath: string;
-  /** Uncompressed ELF kernel image (vmlinux with a PVH note). */
-  readonly kernelPath: string;
-  readonly initramfsPath: string;
   readonly network: NetworkAttachment;
   /** Absent: the user of the calling process. */
   readonly user?: VmUser;
@@ -42,9 +39,13 @@ export interface VmLife {
 }
 
 /** Everything needed to boot one VM. */
-export interface VmSpec extends MachineSpec, VmLife {}
+export interface VmSpec extends MachineSpec, VmLife {
+  /** Uncompressed ELF kernel image (vmlinux with a PVH note). */
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+}
 
-/** Everything needed to have a VMM process wait for a saved VM. */
+/** Everything needed to have a VMM process wait for a saved VM, which brings its kernel with its memory. */
 export interface StandbySpec extends MachineSpec {
   /** Size of the disk the saved VM has. */
   readonly diskBytes: number;

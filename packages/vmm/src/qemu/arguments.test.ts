@@ -57,9 +57,10 @@ describe('the command line of QEMU', () => {
     expect(qemuArguments(SPEC, 'quiet', FEATURES)).toEqual(EXPECTED);
   });
 
-  test('that waits for a saved VM differs in the disk, which is hollow, and in what it waits for', () => {
-    const { diskPath: _disk, consoleLogPath: _log, ...machine } = SPEC;
+  test('that waits for a saved VM has no kernel, a hollow disk, and something to wait for', () => {
+    const { diskPath: _disk, consoleLogPath: _log, kernelPath: _k, initramfsPath: _i, ...machine } = SPEC;
     const expected = EXPECTED.flatMap((word) => (word === '-S' ? ['-incoming', 'defer'] : [word]));
+    expected.splice(expected.indexOf('-kernel'), 6);
     const layer = expected.findIndex((word) => word.startsWith('driver=qcow2'));
     expected[layer] = 'driver=null-co,node-name=hollow,size=8589934592,read-zeroes=on';
     expected[layer + 2] = 'driver=raw,node-name=root,file=hollow';

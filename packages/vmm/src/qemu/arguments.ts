@@ -158,13 +158,14 @@ export function qemuArguments(
   features: QemuFeatures,
 ): string[] {
   const sockets = vmSockets(spec.runDir);
+  const isBoot = 'diskPath' in spec;
   return [
     '-nodefaults',
     '-no-user-config',
     '-no-reboot',
     '-display',
     'none',
-    ...('diskPath' in spec ? ['-S'] : ['-incoming', 'defer']),
+    ...(isBoot ? ['-S'] : ['-incoming', 'defer']),
     '-name',
     'dormouse',
     ...(features.seccomp ? ['-sandbox', SYSTEM_CALL_FILTER] : []),
@@ -177,12 +178,7 @@ export function qemuArguments(
     `${spec.memoryBytes}B`,
     '-object',
     `memory-backend-file,id=ram,size=${spec.memoryBytes}B,mem-path=${optionValue(spec.memoryPath)},share=on`,
-    '-kernel',
-    spec.kernelPath,
-    '-initrd',
-    spec.initramfsPath,
-    '-append',
-    commandLine,
+    ...(isBoot ? ['-kernel', spec.kernelPath, '-initrd', spec.initramfsPath, '-append', commandLine] : []),
     ...socketChardev('qmp', sockets.qmp),
     '-mon',
     'chardev=qmp,mode=control',
