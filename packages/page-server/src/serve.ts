@@ -13,10 +13,14 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const ENDING_TIMEOUT_MS = 60_000;
 
 /**
- * The first moments belong to the guest, which has its first command to do: on a host with few processors pushing would
- * take one from it. A pause has to wait for the rest, so it comes soon all the same.
+ * The guest begins to run with the first of its working set, and the rest of that stays ahead of it. Then the moments
+ * belong to the guest, which has its first command to do: on a host with few processors pushing more would take one
+ * from it. A pause has to wait for everything, so it comes soon all the same.
  */
-const SERVING = { background: { quietMs: 250, atLatestMs: 1_000 } } as const;
+const SERVING = {
+  pagesBeforeRun: 64,
+  background: { quietMs: 250, atLatestMs: 1_000 },
+} as const;
 
 /**
  * While a working set is being recorded every page is answered alone and the rest waits longer: what is sent unasked is

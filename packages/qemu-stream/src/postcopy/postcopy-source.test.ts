@@ -118,6 +118,25 @@ test('a restore says exactly this', async () => {
   expect(statistics.untilRunningMs).toBeLessThanOrEqual(statistics.untilLoadedMs);
 });
 
+test('what of the working set is not sent before the guest runs follows at once, in order', async () => {
+  const options = { background: { quietMs: 60_000 }, workingSet: [3, 1, 0], pagesBeforeRun: 1 };
+  const { vm, done, ahead } = await running([1, 2, 3, 4, 5], options);
+  const trailing = hex('0000000000001008', RAM, page(2), '0000000000000028', page(1), FOOTER);
+  expect(shown(ahead)).toContain(shown(hex('0000000000003008', RAM, page(4), FOOTER)));
+  expect(shown(ahead)).toContain(
+    shown(Buffer.concat([hex('0005 0000', PART), trailing, hex('08 0002 0004 00000001')])),
+  );
+  vm.pong(0);
+  vm.pong(1);
+  expect(await next(vm)).toBe('');
+  // One that is on its way is not sent again, one that is not is answered.
+  vm.request(1);
+  vm.request(2);
+  expect(await next(vm)).toBe(shown(hex(PART, '0000000000002008', RAM, page(3), FOOTER)));
+  vm.hangUp();
+  await expect(done).rejects.toMatchObject({ code: 'restore_failed' });
+});
+
 test('hazard 3: memory that is all zeros costs nothing', async () => {
   const { vm, pages, done } = await running([0, 0, 0, 0, 0, 0, 0, 0]);
   vm.pong(0);

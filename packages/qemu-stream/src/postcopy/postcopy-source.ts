@@ -70,6 +70,9 @@ export class PostcopySource {
   #answered = 0;
   #pushed = 0;
   #bytesSent = 0;
+  readonly #ahead = this.#pagesAhead();
+  /** All that is sent unasked at once is sent. */
+  #isAhead = false;
   #pushing = false;
   #cursor = 0;
   #slicesSent = 0;
@@ -146,8 +149,8 @@ export class PostcopySource {
     const { lazy } = this.#blocks;
     this.#write(encodePreamble(this.#saved, lazy.name, lazy.pageCount * PAGE_BYTES));
     let batch = await this.#slices.next();
-    for (const { block, page } of this.#pagesAhead()) {
-      this.#put(batch, block, page);
+    const limit = this.#options.pagesBeforeRun ?? Number.POSITIVE_INFINITY;
+    while (this.#sentAhead < limit && this.#putAhead(batch)) {
       if (!batch.full) continue;
       this.#sendSlice(batch);
       batch = await this.#slices.next();
@@ -159,6 +162,20 @@ export class PostcopySource {
     this.#write(encodePackage(this.#saved.devices, LOADED_PING));
     this.#untilSentMs = this.#elapsedMs();
     this.#answer();
+    this.#push();
+  }
+
+  /** Adds the next page that is to be sent unasked at once. False when there is none any more. */
+  #putAhead(batch: PageBatch): boolean {
+    const next = this.#ahead.next();
+    if (next.done) {
+      this.#isAhead = true;
+      return false;
+    }
+    const { block, page } = next.value;
+    if (block === this.#blocks.lazy) this.#sentAhead++;
+    this.#put(batch, block, page);
+    return true;
   }
 
   *#pagesAhead(): Generator<{ block: ServedBlock; page: number }> {
@@ -168,7 +185,6 @@ export class PostcopySource {
     const { lazy } = this.#blocks;
     for (const page of this.#options.workingSet ?? []) {
       if (!Number.isInteger(page) || page < 0 || page >= lazy.pageCount || lazy.sent.has(page)) continue;
-      this.#sentAhead++;
       yield { block: lazy, page };
     }
   }
@@ -313,28 +329,32 @@ export class PostcopySource {
     this.#pushWhenQuiet();
   }
 
-  /** Sends more of the rest, as far as QEMU has read what it was sent; after the last of it, the end. */
+  /** Sends more of the working set, then of the rest, as far as QEMU has read what it was sent; at last the end. */
   #push(): void {
-    if (!this.#pushing || this.#state !== 'serving') return;
+    if (this.#state !== 'serving' || (this.#isAhead && !this.#pushing)) return;
     while (this.#slicesSent - this.#slicesRead < this.#windowSlices) {
       const batch = this.#slices.take();
       if (batch === undefined) return;
       this.#fill(batch);
       if (batch.pages === 0) {
         this.#slices.give(batch);
-        this.#endWhenRead();
+        if (this.#pushing) this.#endWhenRead();
         return;
       }
-      this.#pushed += batch.pages;
       this.#sendSlice(batch, ++this.#slicesSent);
     }
   }
 
   #fill(batch: PageBatch): void {
     const { lazy } = this.#blocks;
+    while (!batch.full && this.#putAhead(batch));
+    if (!this.#pushing) return;
     while (!batch.full && this.#cursor !== -1 && this.#cursor < lazy.pageCount) {
       const page = this.#pages.nextPopulated(this.#cursor);
-      if (page !== -1 && !lazy.sent.has(page)) this.#put(batch, lazy, page);
+      if (page !== -1 && !lazy.sent.has(page)) {
+        this.#put(batch, lazy, page);
+        this.#pushed++;
+      }
       this.#cursor = page === -1 ? -1 : page + 1;
     }
   }

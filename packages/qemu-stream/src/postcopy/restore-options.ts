@@ -17,8 +17,13 @@ export interface BackgroundOptions {
 export interface RestoreOptions {
   /** Name of the block that is restored lazily: the id of the memory backend. `ram` by default. */
   readonly lazyBlock?: string;
-  /** Pages to send before the guest runs. What is no page of the block is left out. */
+  /** Pages to send unasked at once, in this order. What is no page of the block is left out. */
   readonly workingSet?: Iterable<number>;
+  /**
+   * So many pages of the working set are sent before the guest runs, the rest while it does. QEMU loads a page faster
+   * than a guest gets to the next new one, so the rest stays ahead of a guest that touches it in order. All, by default.
+   */
+  readonly pagesBeforeRun?: number;
   /**
    * Answers a request with the populated pages of the same aligned group of so many, too (16 at most have an effect).
    * 1, the default, sends the page alone: groups of 4 spare a first restore a third of its requests, but what came as a

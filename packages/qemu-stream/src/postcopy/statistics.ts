@@ -11,7 +11,7 @@ export interface RestoreStatistics {
   readonly requests: number;
   /** Pages of the lazily restored block that were asked for, in the order they were asked for first. */
   readonly requestedPages: readonly number[];
-  /** Pages of the working set sent before the guest ran. */
+  /** Pages of the working set that were sent unasked, before the guest ran or right after. */
   readonly sentAhead: number;
   /** Pages sent because they were asked for, or are neighbours of one that was. */
   readonly answered: number;
