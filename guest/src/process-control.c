@@ -191,7 +191,7 @@ void process_list(struct stream *stream, struct reader *arguments)
 		return;
 	}
 	for (const struct process *p = process_first; p; p = p->next)
-		count += !p->forgotten;
+		count += !p->forgotten && !p->unlisted;
 	struct listing *listing = calloc(1, sizeof *listing + count * sizeof listing->pids[0]);
 	if (!listing) {
 		stream_close_with(stream, RESULT_RESOURCE_EXHAUSTED, ENOMEM, "memory is short");
@@ -200,7 +200,7 @@ void process_list(struct stream *stream, struct reader *arguments)
 	/* The table has the newest in front; the list goes by age. */
 	uint32_t at = listing->count = count;
 	for (const struct process *p = process_first; p && at; p = p->next)
-		if (!p->forgotten)
+		if (!p->forgotten && !p->unlisted)
 			listing->pids[--at] = (uint32_t)p->pid;
 	stream->owner = listing;
 	stream->ops = &list_ops;

@@ -72,7 +72,7 @@ static bool parse(struct start *start, uint32_t length)
 		if (start->env[i][0] == '=' || !strchr(start->env[i], '='))
 			r.bad = true;
 	return reader_done(&r) && start->argv && start->env && start->argc >= 1 && start->argv[0][0] &&
-	       start->ring_bytes <= MAX_RING_BYTES && !(start->flags & ~(START_PTY | START_STDIN));
+	       start->ring_bytes <= MAX_RING_BYTES && !(start->flags & ~(START_PTY | START_STDIN | START_UNLISTED));
 }
 
 /* Later values win; `list` has room for one more. */
@@ -203,6 +203,7 @@ static enum job_next run(struct start *start, char **env)
 	s->path = variable(env, "PATH=");
 	s->pty = start->flags & START_PTY;
 	s->stdin_open = start->flags & START_STDIN;
+	s->unlisted = start->flags & START_UNLISTED;
 	s->cols = start->cols;
 	s->rows = start->rows;
 	if (!spawn(s)) {

@@ -212,6 +212,7 @@ struct process *process_adopt(const struct spawn *spawn, uint8_t *description, u
 	process->pid = spawn->pid;
 	process->running = true;
 	process->pty = spawn->pty;
+	process->unlisted = spawn->unlisted;
 	process->start_time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	process->description = description;
 	process->description_bytes = description_bytes;

@@ -56,6 +56,7 @@ struct process {
 	pid_t pid;
 	bool running;
 	bool pty;
+	bool unlisted;            /* nobody's business but its starter's */
 	bool forgotten;           /* kept only to empty pipes that others still hold */
 	int32_t exit_code;
 	int32_t signal;

@@ -125,6 +125,7 @@ enum data_channel {
 /* PROCESS_START */
 #define START_PTY 1u
 #define START_STDIN 2u
+#define START_UNLISTED 4u
 #define DEFAULT_RING_BYTES 262144u
 #define MAX_RING_BYTES (4u << 20)
 

@@ -23,6 +23,7 @@ struct spawn {
 	const char *path;        /* the environment's PATH */
 	bool pty;
 	bool stdin_open;
+	bool unlisted;
 	uint16_t cols, rows;
 	/* Out. Descriptors are ours, non-blocking; -1: none. */
 	pid_t pid;

@@ -13,6 +13,7 @@ describe('the configuration', () => {
       logLevel: 'info',
       supervised: false,
       standbys: 1,
+      readySandboxes: 1,
       frozenTemplate: 'base',
     });
     expect(DEFAULT_AGENT_PATH).toMatch(/\/guest\/build\/dormouse-guest$/);
@@ -30,6 +31,7 @@ describe('the configuration', () => {
       DORMOUSE_LOG_LEVEL: 'silent',
       DORMOUSE_SUPERVISED: '1',
       DORMOUSE_STANDBYS: '3',
+      DORMOUSE_READY_SANDBOXES: '2',
       DORMOUSE_FREEZE_TEMPLATE: '',
       PATH: '/bin',
     });
@@ -43,6 +45,7 @@ describe('the configuration', () => {
       logLevel: 'silent',
       supervised: true,
       standbys: 3,
+      readySandboxes: 2,
       frozenTemplate: undefined,
     });
   });

@@ -25,6 +25,7 @@ const environmentSchema = z.object({
   DORMOUSE_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   DORMOUSE_SUPERVISED: z.enum(['0', '1']).default('0'),
   DORMOUSE_STANDBYS: z.coerce.number().int().min(0).max(64).default(1),
+  DORMOUSE_READY_SANDBOXES: z.coerce.number().int().min(0).max(64).default(1),
   DORMOUSE_FREEZE_TEMPLATE: z.string().default('base'),
 });
 
@@ -41,6 +42,8 @@ export interface Configuration {
   readonly supervised: boolean;
   /** VM processes that wait for a sandbox, so that nobody waits for them. */
   readonly standbys: number;
+  /** Restored sandboxes that wait for somebody to want one, each with some 100 MiB of memory. */
+  readonly readySandboxes: number;
   /** Template that is frozen when the agent starts, so that its sandboxes are restored; undefined: none is. */
   readonly frozenTemplate: string | undefined;
 }
@@ -80,6 +83,7 @@ export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration
     logLevel: values.DORMOUSE_LOG_LEVEL,
     supervised: values.DORMOUSE_SUPERVISED === '1',
     standbys: values.DORMOUSE_STANDBYS,
+    readySandboxes: values.DORMOUSE_READY_SANDBOXES,
     frozenTemplate: values.DORMOUSE_FREEZE_TEMPLATE === '' ? undefined : values.DORMOUSE_FREEZE_TEMPLATE,
   };
 }

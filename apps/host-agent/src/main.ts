@@ -51,6 +51,7 @@ async function main(): Promise<void> {
     kernel,
     log,
     standbys: configuration.standbys,
+    readySandboxes: configuration.readySandboxes,
     freezeTemplates: configuration.frozenTemplate !== undefined,
   });
   if (configuration.frozenTemplate !== undefined)

@@ -47,6 +47,7 @@ export async function openEngine(assetsDir: string): Promise<Engine> {
     accelerator,
     kernel,
     standbys: 1,
+    readySandboxes: 1,
     onStep: (step) => void times.set(step, performance.now()),
     log: {
       info: (fields) => {

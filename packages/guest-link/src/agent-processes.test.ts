@@ -82,6 +82,15 @@ describe.skipIf(!canRunAgent)('processes of the real agent', () => {
     );
   });
 
+  test('what is started unlisted is in nobody’s list, running or ended', async () => {
+    const process = await guest.startProcess({ argv: ['cat'], input: true, listed: false });
+    const pids = async () => (await guest.listProcesses()).map(({ pid }) => pid);
+    expect(await pids()).not.toContain(process.pid);
+    await process.closeInput();
+    expect((await process.exit).exitCode).toBe(0);
+    expect(await pids()).not.toContain(process.pid);
+  });
+
   test.each([
     [{ argv: ['no-such-command'] }, 'command_not_found', 'invalid_request', undefined],
     [{ argv: ['/etc/passwd'] }, 'permission_denied', 'forbidden', undefined],

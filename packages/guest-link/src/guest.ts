@@ -231,7 +231,7 @@ export class Guest {
    *
    * @returns false when some program was inside the kernel for longer than 2 s; it cannot run on either
    */
-  hold(options: WaitOptions = {}): Promise<boolean> {
+  hold(options: system.HoldOptions = {}): Promise<boolean> {
     return system.hold(this.link, options);
   }
 

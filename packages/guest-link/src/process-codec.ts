@@ -27,6 +27,8 @@ export interface ProcessStart {
   readonly input?: boolean;
   /** Output the guest keeps for later, at most 4 MiB. Default: 262,144 bytes. */
   readonly ringBytes?: number;
+  /** Whether the process list shows it. Default yes. */
+  readonly listed?: boolean;
 }
 
 /** How a process ended. */
@@ -58,7 +60,10 @@ export interface ProcessInfo {
 /** Arguments of PROCESS_START. */
 export function encodeStart(start: ProcessStart): Uint8Array {
   const { terminal, environment = {}, input = terminal !== undefined } = start;
-  const flags = (terminal === undefined ? 0 : START_FLAG.pty) | (input ? START_FLAG.stdin : 0);
+  const flags =
+    (terminal === undefined ? 0 : START_FLAG.pty) |
+    (input ? START_FLAG.stdin : 0) |
+    (start.listed === false ? START_FLAG.unlisted : 0);
   return new WireWriter()
     .u32(flags)
     .u16(terminal?.columns ?? 0)

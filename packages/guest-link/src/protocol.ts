@@ -127,7 +127,7 @@ export const OPERATION = {
 } as const;
 
 /** PROCESS_START flags. */
-export const START_FLAG = { pty: 1, stdin: 2 } as const;
+export const START_FLAG = { pty: 1, stdin: 2, unlisted: 4 } as const;
 
 /** PROCESS flags. */
 export const PROCESS_FLAG = { pty: 1, inputOpen: 2 } as const;

@@ -126,8 +126,15 @@ export async function configureNetwork(
 /** How long HOLD waits for programs that are inside the kernel. */
 const HOLD_TIMEOUT_MS = 2_000;
 
-/** Makes every program stand still; from then on nothing is sent that could be cut in half, until `wake`. */
-export async function hold(link: GuestLink, options: WaitOptions): Promise<boolean> {
+/** How to hold a guest. */
+export interface HoldOptions extends WaitOptions {
+  /** A snapshot follows: until `wake` nothing is sent that it could cut in half. Default yes. */
+  readonly beforeSnapshot?: boolean;
+}
+
+/** Makes every program stand still. */
+export async function hold(link: GuestLink, options: HoldOptions): Promise<boolean> {
+  const { beforeSnapshot = true, ...wait } = options;
   const operation = {
     what: 'hold',
     operation: OPERATION.hold,
@@ -135,9 +142,9 @@ export async function hold(link: GuestLink, options: WaitOptions): Promise<boole
     urgent: true,
   };
   const answer = { kind: MESSAGE.held, decode: decodeHeld };
-  link.hold();
+  if (beforeSnapshot) link.hold();
   try {
-    return await request(link, operation, answer, { timeoutMs: QUICK_TIMEOUT_MS, ...options });
+    return await request(link, operation, answer, { timeoutMs: QUICK_TIMEOUT_MS, ...wait });
   } catch (error) {
     link.release();
     throw error;

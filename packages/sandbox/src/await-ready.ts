@@ -13,7 +13,11 @@ const RETRY_MS = 250;
 export async function awaitReady(guest: Guest, command: string): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
-    const process = await guest.startProcess({ argv: ['/bin/sh', '-c', command], user: 'root' });
+    const process = await guest.startProcess({
+      argv: ['/bin/sh', '-c', command],
+      user: 'root',
+      listed: false,
+    });
     // What it prints means nothing, and must not hold it up.
     for await (const _ of process.output);
     const { exitCode } = await process.exit;

@@ -4,6 +4,7 @@ import type { GenerationStore } from '@dormouse/snapshot';
 import type { Accelerator, VmDriver } from '@dormouse/vmm';
 import type { DiskLayers } from './disk.js';
 import type { HostConfig } from './host-config.js';
+import type { ReadyPool } from './ready-pool.js';
 import type { StandbyPool } from './standby-pool.js';
 import type { VmSlots } from './vm-slots.js';
 
@@ -30,6 +31,8 @@ export interface HostEnvironment {
   readonly log: SandboxLog;
   /** VM processes that wait for a saved VM. Default 0: each is started when it is needed. */
   readonly standbys?: number;
+  /** Sandboxes of the template that was used last which wait, restored, for somebody who wants one. Default 0. */
+  readonly readySandboxes?: number;
   /** How long the chains of paused sandboxes may get. */
   readonly chains?: ChainLimits;
   /** Freeze a template in the background once a sandbox of it had to be booted. Default no. */
@@ -62,4 +65,5 @@ export interface SandboxEnvironment extends HostEnvironment {
   readonly layers: DiskLayers;
   readonly pageServers: PageServerPool;
   readonly standbyPool: StandbyPool;
+  readonly readyPool: ReadyPool;
 }

@@ -18,7 +18,8 @@ const GREET_TIMEOUT_MS = 60_000;
 export interface RestoreRequest {
   readonly spec: SandboxSpec;
   readonly generationId: string;
-  readonly consoleLogPath: string;
+  /** Default: beside the VM's own log, until it is moved. */
+  readonly consoleLogPath?: string;
   /** Whether it becomes a sandbox of its own, or goes on as the one it was. */
   readonly as: 'new' | 'itself';
 }
@@ -93,8 +94,9 @@ async function run(
   signal: AbortSignal,
 ): Promise<StartedVm> {
   const { store, layers, onStep } = environment;
-  const { generationId, spec, consoleLogPath, as } = request;
+  const { generationId, spec, as } = request;
   const { slot } = standby;
+  const { consoleLogPath = join(slot.dir, 'console.log') } = request;
   const socketPath = join(slot.runDir, 'incoming.sock');
   const diskPath = layers.path(disk.layers[0]!);
   const vm = await standby.vm.restore({ diskPath, consoleLogPath }, socketPath);

@@ -14,6 +14,7 @@ import { generationsDir, sandboxesDir, sandboxPaths, snapshotsDir } from './host
 import { type Journal, readJournal } from './journal.js';
 import { limited } from './limited.js';
 import { machineFacts } from './machine.js';
+import { endReady, makeReady, type ReadyKind, ReadyPool, type ReadyVm } from './ready-pool.js';
 import { DELETING_PREFIX, type Origin, type ResumeOptions, Sandbox } from './sandbox.js';
 import {
   newSandboxId,
@@ -86,6 +87,11 @@ export class SandboxHost {
     await mkdir(sandboxesDir(config), { recursive: true, mode: 0o711 });
     const store = await GenerationStore.open(generationsDir(config));
     const slots = new VmSlots(config);
+    const readyPool = new ReadyPool({
+      size: given.readySandboxes ?? 0,
+      make: (kind, signal) => host.#makeReady(kind, signal),
+      end: (ready) => endReady(environment, ready),
+    });
     const environment: SandboxEnvironment = {
       ...given,
       store,
@@ -93,6 +99,7 @@ export class SandboxHost {
       layers: new DiskLayers(config, store),
       pageServers: new PageServerPool(),
       standbyPool: new StandbyPool({ ...given, slots, size: given.standbys ?? 0 }),
+      readyPool,
     };
     const snapshots = await Snapshots.open(snapshotsDir(config));
     const frozen = await FrozenTemplates.open(join(config.dataDir, 'frozen'));
@@ -256,19 +263,23 @@ export class SandboxHost {
     await copy.create({ kind: 'generation', id: generationId, orBoot: false });
     await this.#scratch(copy, async (sandbox) => {
       const guest = await sandbox.guest();
-      const process = await guest.startProcess({ argv: ['/bin/sh', '-c', 'true'] });
+      const process = await guest.startProcess({ argv: ['/bin/sh', '-c', 'true'], listed: false });
       await process.exit;
       await sandbox.loaded();
     });
     return 'frozen';
   }
 
-  /** Has a process wait for a sandbox of a template, where the host was told to have any. */
-  async warmUp(template: string): Promise<void> {
-    const { config, standbyPool, pageServers } = this.#environment;
-    const request = { template, envs: {}, internet: true };
-    const spec = resolveSpec(newSandboxId(), request, await findTemplate(config.assetsDir, template));
+  /** Has sandboxes of a template wait for somebody to want one, and processes for VMs, as many as the host was told. */
+  async warmUp(name: string): Promise<void> {
+    const { config, standbyPool, readyPool, pageServers } = this.#environment;
+    const request = { template: name, envs: {}, internet: true };
+    const template = await findTemplate(config.assetsDir, name);
+    const spec = resolveSpec(newSandboxId(), request, template);
     await Promise.all([standbyPool.refill(spec), pageServers.fill()]);
+    const facts = freezeKey(await machineFacts(this.#environment, spec), template);
+    const generationId = this.#frozen.find(name, template.imageId, facts);
+    if (generationId !== undefined) await readyPool.refill({ spec, generationId });
   }
 
   /** Shuts every running sandbox down cleanly; their disks stay. Answers how many there were. */
@@ -321,6 +332,7 @@ export class SandboxHost {
     this.#closing.abort();
     await Promise.all(this.#background);
     await Promise.all(this.list().map((sandbox) => sandbox.release()));
+    await this.#environment.readyPool.close();
     await this.#environment.standbyPool.close();
     await this.#environment.pageServers.close();
   }
@@ -383,10 +395,33 @@ export class SandboxHost {
     return { spec, origin };
   }
 
+  /** What only waits gives way to what somebody wants. */
   async #checkMemory(spec: SandboxSpec): Promise<void> {
+    try {
+      await this.#requireRoom(spec, this.#promisedBytes());
+    } catch (error) {
+      const { readyPool } = this.#environment;
+      if (readyPool.memoryMb === 0) throw error;
+      await readyPool.drain();
+      await this.#requireRoom(spec, this.#promisedBytes());
+    }
+  }
+
+  async #requireRoom(spec: SandboxSpec, promisedBytes: number): Promise<void> {
     const { config } = this.#environment;
-    const room = await measureRoom(config.memoryDir, config.dataDir);
-    checkRoom(room, this.#promisedBytes(), spec.memoryMb * MIB);
+    checkRoom(await measureRoom(config.memoryDir, config.dataDir), promisedBytes, spec.memoryMb * MIB);
+  }
+
+  async #makeReady(kind: ReadyKind, signal: AbortSignal): Promise<ReadyVm> {
+    const { readyPool, log } = this.#environment;
+    try {
+      await this.#requireRoom(kind.spec, this.#promisedBytes() + readyPool.memoryMb * MIB);
+      return await makeReady(this.#environment, kind, signal);
+    } catch (thrown) {
+      const error = fromUnknown(thrown);
+      if (error.code !== 'cancelled') log.warn({ err: error }, 'no sandbox waits for somebody to want one');
+      throw error;
+    }
   }
 
   #sandbox(id: string, generation: number, spec: SandboxSpec, snapshotId: string | undefined): Sandbox {

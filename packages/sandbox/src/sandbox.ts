@@ -1,7 +1,7 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
-import type { Guest } from '@dormouse/guest-link';
+import { Guest } from '@dormouse/guest-link';
 import { assertMove, isFinal, takesCommands } from '@dormouse/lifecycle';
 import type { Served } from '@dormouse/page-server';
 import type { Manifest } from '@dormouse/snapshot';
@@ -12,10 +12,11 @@ import type { Disk } from './disk.js';
 import type { SandboxEnvironment } from './environment.js';
 import { GuestSession } from './guest-session.js';
 import { type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js';
-import { wakeAgain } from './identity.js';
+import { wakeAgain, wakeNew } from './identity.js';
 import { type Journal, type PausedMoment, writeJournal } from './journal.js';
 import type { StartedVm } from './live-vm.js';
 import { pauseVm } from './pause.js';
+import { endReady } from './ready-pool.js';
 import { restoreVm } from './restore.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import { SerialQueue } from './serial-queue.js';
@@ -116,6 +117,8 @@ export class Sandbox {
     return this.#queue.run(async () => {
       try {
         await this.#record({});
+        // No journal names it before the VM runs.
+        using _pin = origin.kind === 'boot' ? undefined : this.#environment.store.pin(origin.id);
         const started = await this.#firstVm(origin);
         const memoryBase = started.loading === undefined || origin.kind === 'boot' ? undefined : origin.id;
         await this.#begin(started, memoryBase === undefined ? {} : { memoryBase });
@@ -240,6 +243,8 @@ export class Sandbox {
       await this.#environment.store.verify(origin.id, { diskOnly: true });
       return await this.#boot({ kind: 'generation', id: origin.id });
     }
+    const ready = origin.orBoot ? await this.#takeReady(origin.id) : undefined;
+    if (ready !== undefined) return ready;
     try {
       const { spec, paths } = this;
       const request = { spec, generationId: origin.id, consoleLogPath: paths.consoleLog, as: 'new' } as const;
@@ -252,6 +257,24 @@ export class Sandbox {
         'the frozen template cannot be restored; booting',
       );
       return await this.#boot();
+    }
+  }
+
+  /** A guest that waits for somebody to want it, made this sandbox's own. */
+  async #takeReady(generationId: string): Promise<StartedVm | undefined> {
+    const { readyPool, log } = this.#environment;
+    const ready = readyPool.take({ spec: this.spec, generationId });
+    if (ready === undefined) return undefined;
+    const { vm, link } = ready.started;
+    try {
+      vm.moveConsoleLog(this.paths.consoleLog);
+      await wakeNew(new Guest(link), this.spec);
+      ready.pin[Symbol.dispose]();
+      return ready.started;
+    } catch (thrown) {
+      log.warn({ sandboxId: this.id, err: fromUnknown(thrown) }, 'a sandbox that waited does not answer');
+      await endReady(this.#environment, ready);
+      return undefined;
     }
   }
 

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { keepConsoleLog, readConsoleLog } from './console-log.js';
+import { describe, expect, test, vi } from 'vitest';
+import { ConsoleLog, readConsoleLog } from './console-log.js';
 import { temporaryDirectory } from './testing/temporary-directory.js';
 
 const ROTATE_BYTES = 512 * 1024;
@@ -32,9 +32,9 @@ describe('the console log', () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, 'console.log');
     const [guest, host] = await connection(directory.path);
-    const kept = keepConsoleLog(host, path);
+    const log = new ConsoleLog(host, path);
     guest.end('Linux version 6.1\nhalf a line');
-    await kept;
+    await log.ended;
     expect(await readFile(path, 'utf8')).toBe('Linux version 6.1\nhalf a line');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
@@ -44,20 +44,35 @@ describe('the console log', () => {
     const path = join(directory.path, 'console.log');
     await writeFile(path, 'before\n');
     const [guest, host] = await connection(directory.path);
-    const kept = keepConsoleLog(host, path);
+    const log = new ConsoleLog(host, path);
     guest.end('after\n');
-    await kept;
+    await log.ended;
     expect(await readFile(path, 'utf8')).toBe('before\nafter\n');
+  });
+
+  test('goes on in another file when it is moved', async () => {
+    await using directory = await temporaryDirectory();
+    const [first, second] = [join(directory.path, 'first.log'), join(directory.path, 'second.log')];
+    await writeFile(second, 'earlier\n');
+    const [guest, host] = await connection(directory.path);
+    const log = new ConsoleLog(host, first);
+    guest.write('before\n');
+    await vi.waitFor(async () => expect(await readFile(first, 'utf8')).toBe('before\n'));
+    log.moveTo(second);
+    guest.end('after\n');
+    await log.ended;
+    expect(await readFile(first, 'utf8')).toBe('before\n');
+    expect(await readFile(second, 'utf8')).toBe('earlier\nafter\n');
   });
 
   test('hazard 18: a flood leaves two files of bounded size, whose end is the newest output without a gap', async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, 'console.log');
     const [guest, host] = await connection(directory.path);
-    const kept = keepConsoleLog(host, path);
+    const log = new ConsoleLog(host, path);
     const flood = numberedLines(10 * 1024 * 1024);
     guest.end(flood);
-    await kept;
+    await log.ended;
     expect((await readdir(directory.path)).toSorted()).toEqual(['console.log', 'console.log.1']);
     const newest = await readFile(path);
     const older = await readFile(`${path}.1`);
@@ -72,7 +87,7 @@ describe('the console log', () => {
     await using directory = await temporaryDirectory();
     const [guest, host] = await connection(directory.path);
     guest.write('nobody hears this');
-    await keepConsoleLog(host, join(directory.path, 'gone', 'console.log'));
+    await new ConsoleLog(host, join(directory.path, 'gone', 'console.log')).ended;
     expect(host.destroyed).toBe(true);
     guest.destroy();
   });

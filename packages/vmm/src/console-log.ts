@@ -8,27 +8,48 @@ const ROTATE_BYTES = 512 * 1024;
  * Writes what a guest prints on its console to a file of bounded size: at ROTATE_BYTES the file becomes `PATH.1`
  * and a new one begins. Reading from the socket goes on only as fast as the disk takes it.
  */
-export async function keepConsoleLog(socket: Socket, path: string): Promise<void> {
-  let file: FileHandle | undefined;
-  try {
-    file = await open(path, 'a', 0o600);
-    let size = (await file.stat()).size;
-    for await (const chunk of socket as AsyncIterable<Buffer>) {
-      if (size > ROTATE_BYTES) {
-        await file.close();
-        file = undefined;
-        await rename(path, `${path}.1`);
-        file = await open(path, 'a', 0o600);
-        size = 0;
+export class ConsoleLog {
+  /** Resolves when the connection, or the log, has ended. */
+  readonly ended: Promise<void>;
+  readonly #socket: Socket;
+  #path: string;
+
+  constructor(socket: Socket, path: string) {
+    this.#socket = socket;
+    this.#path = path;
+    this.ended = this.#keep();
+  }
+
+  /** Writes what comes from now on to another file. */
+  moveTo(path: string): void {
+    this.#path = path;
+  }
+
+  async #keep(): Promise<void> {
+    let file: FileHandle | undefined;
+    try {
+      let path = this.#path;
+      file = await open(path, 'a', 0o600);
+      let size = (await file.stat()).size;
+      for await (const chunk of this.#socket as AsyncIterable<Buffer>) {
+        const isMoved = path !== this.#path;
+        if (isMoved || size > ROTATE_BYTES) {
+          await file.close();
+          file = undefined;
+          if (!isMoved) await rename(path, `${path}.1`);
+          path = this.#path;
+          file = await open(path, 'a', 0o600);
+          size = (await file.stat()).size;
+        }
+        await file.write(chunk);
+        size += chunk.length;
       }
-      await file.write(chunk);
-      size += chunk.length;
+    } catch {
+      // The VM has gone, or its directory is being removed: the log ends here.
+      this.#socket.destroy();
+    } finally {
+      await file?.close().catch(() => {});
     }
-  } catch {
-    // The VM has gone, or its directory is being removed: the log ends here.
-    socket.destroy();
-  } finally {
-    await file?.close().catch(() => {});
   }
 }
 

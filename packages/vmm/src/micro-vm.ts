@@ -89,6 +89,8 @@ export interface MicroVm {
   loading(): Promise<'done' | 'loading' | 'broken'>;
   /** Path of the layer the VM writes to. */
   topLayer(): Promise<string>;
+  /** Adds what the guest prints from now on to another file. */
+  moveConsoleLog(path: string): void;
   /** Ends the process at once and waits until it is gone. Idempotent. */
   kill(): Promise<void>;
   /** Lets go of the VM without ending it: closes what this object holds open. Idempotent. */

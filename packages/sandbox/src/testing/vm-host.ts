@@ -43,7 +43,8 @@ export interface Remains extends Presence {
 }
 
 /** What a host of real VMs is made of, unless its test says otherwise. */
-export interface VmHostOptions extends Pick<HostEnvironment, 'chains' | 'onStep' | 'standbys'> {
+export interface VmHostOptions
+  extends Pick<HostEnvironment, 'chains' | 'onStep' | 'standbys' | 'readySandboxes'> {
   /** Memory of the guests of every template. Default: the template's own. */
   readonly memoryMb?: number;
   /** Default: QEMU. */
@@ -115,14 +116,14 @@ export async function openVmHost(
   config: HostConfig,
   kernel: Kernel,
   warnings: string[],
-  options: Pick<VmHostOptions, 'chains' | 'onStep' | 'standbys' | 'driver'> = {},
+  options: Pick<VmHostOptions, 'chains' | 'onStep' | 'standbys' | 'readySandboxes' | 'driver'> = {},
 ): Promise<SandboxHost> {
   const warn = (fields: Readonly<Record<string, unknown>>, message: string): void => {
     const why = fields.err instanceof Error ? `: ${fields.err.message}` : '';
     warnings.push(`${message}${why}`);
   };
   process.env[HOST_MARK] = config.dataDir;
-  const { chains, onStep, standbys, driver = new QemuDriver() } = options;
+  const { chains, onStep, standbys, readySandboxes, driver = new QemuDriver() } = options;
   return await SandboxHost.open({
     config,
     driver,
@@ -132,6 +133,7 @@ export async function openVmHost(
     ...(chains === undefined ? {} : { chains }),
     ...(onStep === undefined ? {} : { onStep }),
     ...(standbys === undefined ? {} : { standbys }),
+    ...(readySandboxes === undefined ? {} : { readySandboxes }),
   });
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { DormouseError } from '@dormouse/errors';
-import { keepConsoleLog } from '../console-log.js';
+import { ConsoleLog } from '../console-log.js';
 import type { MicroVm, VmExit, VmLife } from '../micro-vm.js';
 import { isSameProcess, waitForDeath } from '../process-identity.js';
 import { layerNode, layerOptions, topmostLayer, vmSockets } from './arguments.js';
@@ -42,6 +42,7 @@ export class QemuVm implements MicroVm {
   readonly qmp: QmpClient;
   readonly #runDir: string;
   readonly #console: Socket;
+  readonly #log: ConsoleLog;
   #detached = false;
 
   constructor(parts: QemuControl, console: Socket, consoleLogPath: string) {
@@ -51,7 +52,7 @@ export class QemuVm implements MicroVm {
     this.#console = console;
     this.#runDir = parts.runDir;
     this.guestSocketPath = vmSockets(parts.runDir).guest;
-    void keepConsoleLog(console, consoleLogPath);
+    this.#log = new ConsoleLog(console, consoleLogPath);
     this.exited = this.#watch(parts);
   }
 
@@ -91,6 +92,10 @@ export class QemuVm implements MicroVm {
   async #layers(): Promise<{ readonly top: number; readonly nodes: readonly BlockNode[] }> {
     const nodes = await this.qmp.execute('query-named-block-nodes', { flat: true });
     return { top: topmostLayer(nodes.map((node) => node['node-name'])), nodes };
+  }
+
+  moveConsoleLog(path: string): void {
+    this.#log.moveTo(path);
   }
 
   async kill(): Promise<void> {
