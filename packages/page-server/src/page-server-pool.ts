@@ -4,20 +4,29 @@ import { PageServer } from './page-server.js';
 export interface PoolOptions {
   /** Processes that wait, started ahead. Default 1. */
   readonly spare?: number;
+  /** How long processes beyond those wait for more work once they have none. Default 10 s. */
+  readonly lingerMs?: number;
 }
+
+const LINGER_MS = 10_000;
+/** More than this start side by side nowhere. */
+const MAX_IDLE = 8;
 
 /**
  * Page servers, so that nobody waits for a process to start. There are as many as there are jobs, and a few that wait.
  */
 export class PageServerPool {
   readonly #spare: number;
+  readonly #lingerMs: number;
   readonly #idle: PageServer[] = [];
   readonly #busy = new Set<PageServer>();
   #filling: Promise<void> | undefined;
+  #trimming: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: PoolOptions = {}) {
     this.#spare = options.spare ?? 1;
+    this.#lingerMs = options.lingerMs ?? LINGER_MS;
   }
 
   /** Starts what shall wait. Failures are left to the first one who needs a process. */
@@ -37,11 +46,12 @@ export class PageServerPool {
     return server;
   }
 
-  /** Takes a process back. One that is still at work, or too many, ends. */
+  /** Takes a process back. One that is still at work ends; too many end when nobody has wanted them for a while. */
   async release(server: PageServer): Promise<void> {
     this.#busy.delete(server);
-    if (server.isIdle && !this.#closed && this.#idle.length < this.#spare) {
+    if (server.isIdle && !this.#closed && this.#idle.length < MAX_IDLE) {
       this.#idle.push(server);
+      this.#trimLater();
       return;
     }
     await server.kill();
@@ -51,9 +61,18 @@ export class PageServerPool {
   /** Ends what waits; what works finishes and ends by itself. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#trimming);
     await this.#filling;
     for (const server of this.#busy) server.letGo();
     await Promise.all(this.#idle.splice(0).map((server) => server.kill()));
+  }
+
+  #trimLater(): void {
+    if (this.#idle.length <= this.#spare) return;
+    clearTimeout(this.#trimming);
+    this.#trimming = setTimeout(() => {
+      for (const server of this.#idle.splice(this.#spare)) void server.kill();
+    }, this.#lingerMs).unref();
   }
 
   async #fill(): Promise<void> {
