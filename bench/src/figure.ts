@@ -1,10 +1,11 @@
 import type { Stack } from '@dormouse/e2e';
+import type { Accelerator } from '@dormouse/sandbox';
 import type { Sandbox } from '@dormouse/sdk';
 
 /** One measured row. */
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'µs' | 'MB/s' | 'MiB' | 'KiB' | '×' | 's';
+  readonly unit: 'ms' | 'µs' | 'MB/s' | 'MiB' | 'KiB' | '×' | 's' | 'sandboxes';
   readonly median: number;
   readonly p95?: number;
   /** Number of measurements. */
@@ -22,6 +23,8 @@ export interface Bench {
   readonly stack: Stack;
   /** A sandbox that has been used already. */
   readonly warm: Sandbox;
+  /** What runs guest code: targets of throughput differ. */
+  readonly accelerator: Accelerator;
   /** Fewer repetitions, for a quick look. */
   readonly quick: boolean;
   progress(what: string): void;

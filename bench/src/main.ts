@@ -2,8 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { assetsDir, processesWith, startStack } from '@dormouse/e2e';
 import { Sandbox } from '@dormouse/sdk';
+import { aliveAtOnce } from './engine/density.js';
 import { againstEagerRestore } from './engine/eager.js';
-import { openEngine } from './engine/engine.js';
+import { acceleratorOf, openEngine } from './engine/engine.js';
 import {
   checkpoints,
   createFromTemplate,
@@ -13,7 +14,7 @@ import {
   pausedCosts,
 } from './engine/sleep.js';
 import type { Bench, Figure } from './figure.js';
-import { createToFirstOutput, execDuringFlood, execRoundTrip } from './latency.js';
+import { apiOverhead, createToFirstOutput, execDuringFlood, execRoundTrip } from './latency.js';
 import { idleSandbox, serverMemory } from './memory.js';
 import { figureTable } from './table.js';
 import { download, execOutput, upload } from './throughput.js';
@@ -31,10 +32,12 @@ async function main(): Promise<string> {
   await using stack = await startStack({ env: { DORMOUSE_STANDBYS: '1' } });
   await using warm = await Sandbox.create({ apiUrl: stack.apiUrl, apiKey: stack.apiKey });
   await warm.exec({ cmd: 'true', args: [] });
-  const bench: Bench = { stack, warm, quick: values.quick, progress };
+  const accelerator = await acceleratorOf(assetsDir());
+  const bench: Bench = { stack, warm, quick: values.quick, progress, accelerator };
 
   const figures: Figure[] = [];
   figures.push(await execRoundTrip(bench));
+  figures.push(await apiOverhead(bench));
   figures.push(await execOutput(bench));
   figures.push(await upload(bench));
   figures.push(await download(bench));
@@ -56,16 +59,17 @@ async function engineFigures(quick: boolean, progress: (what: string) => void): 
   progress('freezing a template');
   await using engine = await openEngine(assetsDir());
   const bench = { engine, quick, progress };
-  const sleep = await pauseAndResume(bench);
-  const resumeMs = sleep.find(({ name }) => name.startsWith('resume'))?.median ?? Number.NaN;
+  const { figures, floorMs, resumeMs } = await pauseAndResume(bench);
+  const created = await createFromTemplate(bench, { floorMs, resumeMs });
   return [
-    ...sleep,
-    ...(await createFromTemplate(bench)),
+    ...figures,
+    ...created,
     ...(await forks(bench, resumeMs)),
     await checkpoints(bench),
     await pageRequests(bench),
     await pausedCosts(bench),
     await againstEagerRestore(bench),
+    ...(await aliveAtOnce(bench)),
   ];
 }
 

@@ -30,10 +30,20 @@ export interface Engine extends AsyncDisposable {
   stoppedMs(): number;
 }
 
-/** Opens a host on empty directories, its template frozen, processes standing by. */
-export async function openEngine(assetsDir: string): Promise<Engine> {
+/** What runs guest code here. */
+export async function acceleratorOf(assetsDir: string): Promise<Accelerator> {
+  return acceleratorFor(await detectKvm(assetsDir, await kernelIn(assetsDir)));
+}
+
+async function kernelIn(assetsDir: string): Promise<Kernel> {
   const kernel = await findKernel(assetsDir, AGENT_PATH);
   if (kernel === undefined) throw new Error(`there is no kernel in ${assetsDir}`);
+  return kernel;
+}
+
+/** Opens a host on empty directories, its template frozen, processes standing by, a sandbox waiting. */
+export async function openEngine(assetsDir: string): Promise<Engine> {
+  const kernel = await kernelIn(assetsDir);
   const dataDir = await mkdtemp('/var/tmp/dormouse-bench-');
   await chmod(dataDir, 0o711);
   const accelerator = acceleratorFor(await detectKvm(assetsDir, kernel));

@@ -54,8 +54,16 @@ async function cycles(
   }
 }
 
+/** What pausing and resuming cost, and what other figures are compared with. */
+export interface SleepFigures {
+  readonly figures: readonly Figure[];
+  /** QEMU's start and the command in a warm VM: less is not possible without a VM that waits. */
+  readonly floorMs: number;
+  readonly resumeMs: number;
+}
+
 /** Pause and resume of an idle guest, with everything that is known about them. */
-export async function pauseAndResume(bench: EngineBench): Promise<Figure[]> {
+export async function pauseAndResume(bench: EngineBench): Promise<SleepFigures> {
   const { engine, quick, progress } = bench;
   const count = quick ? 3 : 12;
   progress('pause and resume, 512 MiB');
@@ -90,7 +98,7 @@ export async function pauseAndResume(bench: EngineBench): Promise<Figure[]> {
   const base = summarise(resumes);
   const floor = starts.median + warm.median;
   const share = (summarise(bytes).median * 1024) / (memoryMb * MIB);
-  return [
+  const figures = [
     row('pause: VM stopped, 512 MiB', 'ms', stopped, {
       text: '≤ 20 ms',
       met: summarise(stopped).median <= 20,
@@ -114,10 +122,14 @@ export async function pauseAndResume(bench: EngineBench): Promise<Figure[]> {
     },
     row('QEMU start to incoming ready', 'ms', startMs),
   ];
+  return { figures, floorMs: floor, resumeMs: base.median };
 }
 
 /** From nothing to the first output, by boot and from the frozen template. */
-export async function createFromTemplate(bench: EngineBench): Promise<Figure[]> {
+export async function createFromTemplate(
+  bench: EngineBench,
+  { floorMs, resumeMs }: Pick<SleepFigures, 'floorMs' | 'resumeMs'>,
+): Promise<Figure[]> {
   const { engine, quick, progress } = bench;
   progress('create from the frozen template, and by boot');
   const once = async (memoryMb: number | undefined, waiting: boolean): Promise<number> => {
@@ -147,7 +159,10 @@ export async function createFromTemplate(bench: EngineBench): Promise<Figure[]> 
   const against = (name: string, values: readonly number[]): Figure => {
     const { median } = summarise(values);
     return {
-      ...row(name, 'ms', values, { text: '≤ 0.1 ×', met: median <= 0.1 * boot.median }),
+      ...row(name, 'ms', values, {
+        text: `≤ 0.1 ×, and ≤ 1.5 × the floor of resume (it is ${(median / floorMs).toFixed(1)} ×)`,
+        met: median <= 0.1 * boot.median && median <= 1.5 * floorMs,
+      }),
       baseline: { what: 'cold boot → first output', median: boot.median },
       ratio: median / boot.median,
     };
@@ -155,6 +170,15 @@ export async function createFromTemplate(bench: EngineBench): Promise<Figure[]> 
   return [
     against('create from template → first output, one waits', ready),
     against('create from template → first output, none waits', restored),
+    {
+      name: 'resume → first output, against a cold boot',
+      unit: 'ms',
+      median: resumeMs,
+      count: 1,
+      baseline: { what: 'cold boot → first output', median: boot.median },
+      ratio: resumeMs / boot.median,
+      target: { text: '≤ 0.1 ×', met: resumeMs <= 0.1 * boot.median },
+    },
   ];
 }
 
