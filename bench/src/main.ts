@@ -29,7 +29,7 @@ async function main(): Promise<string> {
   });
   const progress = (what: string): void => void process.stderr.write(`· ${what}\n`);
   progress('starting a stack');
-  await using stack = await startStack({ env: { DORMOUSE_STANDBYS: '1' } });
+  await using stack = await startStack({ env: { DORMOUSE_STANDBYS: '1', DORMOUSE_READY_SANDBOXES: '1' } });
   await using warm = await Sandbox.create({ apiUrl: stack.apiUrl, apiKey: stack.apiKey });
   await warm.exec({ cmd: 'true', args: [] });
   const accelerator = await acceleratorOf(assetsDir());

@@ -31,6 +31,9 @@ const seed = Number(process.env.DORMOUSE_E2E_SEED ?? Math.floor(Math.random() * 
 /** A process that counts, and writes the count down. */
 const COUNTER = 'for ((i = 0; ; i++)); do echo $i > count.new; mv count.new count; sleep 0.2; done';
 
+/** As it is by default: a VM process and a restored sandbox wait for somebody to want one. */
+const WAITING = { DORMOUSE_STANDBYS: '1', DORMOUSE_READY_SANDBOXES: '1' } as const;
+
 let stack: Stack;
 /** Lives through everything, with a process that must never stop. */
 let keeper: Sandbox;
@@ -196,7 +199,7 @@ test('hazard 9: when `up` itself is killed, the next one takes the running sandb
   const vm = await vmOf(dataDir, keeper.id);
   expect(await stack.stop('SIGKILL')).toBeNull();
   expect(await isAlive(pid)).toBe(false);
-  stack = await startStack({ dataDir });
+  stack = await startStack({ dataDir, env: WAITING });
   expect(stack.apiKey).toBe(apiKey);
   expect(await vmOf(dataDir, keeper.id)).toEqual(vm);
   expect(await processesWith('qemu-system', `${dataDir}/vms/${vm?.slot}/`)).toEqual([vm?.pid]);

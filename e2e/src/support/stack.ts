@@ -57,8 +57,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         ...process.env,
         DORMOUSE_ASSETS_DIR: assetsDir(),
         TMPDIR: temporaryDir,
-        // A process that waits for a sandbox is one that belongs to none.
+        // What waits for somebody to want a sandbox belongs to none.
         DORMOUSE_STANDBYS: '0',
+        DORMOUSE_READY_SANDBOXES: '0',
         ...options.env,
       },
     },

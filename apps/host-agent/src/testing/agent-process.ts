@@ -61,6 +61,7 @@ function environmentOf(dataDir: string): NodeJS.ProcessEnv {
     DORMOUSE_LOG_LEVEL: 'info',
     DORMOUSE_FREEZE_TEMPLATE: '',
     DORMOUSE_STANDBYS: '0',
+    DORMOUSE_READY_SANDBOXES: '0',
   };
 }
 
