@@ -14,7 +14,8 @@ import { generationsDir, sandboxesDir, sandboxPaths, snapshotsDir } from './host
 import { type Journal, readJournal } from './journal.js';
 import { limited } from './limited.js';
 import { machineFacts } from './machine.js';
-import { endReady, makeReady, type ReadyKind, ReadyPool, type ReadyVm } from './ready-pool.js';
+import { type ReadyKind, ReadyPool, type ReadyVm } from './ready-pool.js';
+import { endReady, makeReady } from './ready-vm.js';
 import { DELETING_PREFIX, type Origin, type ResumeOptions, Sandbox } from './sandbox.js';
 import {
   newSandboxId,

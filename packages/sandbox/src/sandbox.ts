@@ -16,7 +16,7 @@ import { wakeAgain, wakeNew } from './identity.js';
 import { type Journal, type PausedMoment, writeJournal } from './journal.js';
 import type { StartedVm } from './live-vm.js';
 import { pauseVm } from './pause.js';
-import { endReady } from './ready-pool.js';
+import { endReady } from './ready-vm.js';
 import { restoreVm } from './restore.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import { SerialQueue } from './serial-queue.js';
