@@ -16,6 +16,14 @@ test('what is left out has a default', () => {
     credentialsPath: '/data/credentials.json',
     logLevel: 'info',
     supervised: false,
+    limits: {
+      signUps: { limit: 10, windowSec: 3600 },
+      logIns: { limit: 30, windowSec: 300 },
+      logInsOfEmail: { limit: 10, windowSec: 900 },
+      keyFailures: { limit: 60, windowSec: 60 },
+    },
+    trustedProxies: 0,
+    auditDays: 365,
   });
 });
 
@@ -28,6 +36,19 @@ test('every wrong variable is named in one line', () => {
   );
   expect(() => readConfig({ ...ENOUGH, DORMOUSE_HOST_SOCKET: `/${'x'.repeat(107)}` })).toThrow(
     'DORMOUSE_HOST_SOCKET must be at most 107 bytes long, the limit of Linux',
+  );
+});
+
+test('limits are times and seconds', () => {
+  const { limits } = readConfig({ ...ENOUGH, DORMOUSE_LOGINS_PER_EMAIL: '3/60' });
+  expect(limits.logInsOfEmail).toEqual({ limit: 3, windowSec: 60 });
+  for (const value of ['0/60', '3', '3/0', '3/60s', '-1/60', '']) {
+    expect(() => readConfig({ ...ENOUGH, DORMOUSE_LOGINS_PER_EMAIL: value })).toThrow(
+      /^DORMOUSE_LOGINS_PER_EMAIL must be a number of times and of seconds, e\.g\. 10\/3600$/,
+    );
+  }
+  expect(() => readConfig({ ...ENOUGH, DORMOUSE_TRUSTED_PROXIES: '17' })).toThrow(
+    /^DORMOUSE_TRUSTED_PROXIES must be a whole number from 0 to 16$/,
   );
 });
 

@@ -1,5 +1,21 @@
 import { DormouseError } from '@dormouse/errors';
+import type { RateLimit } from '@dormouse/store';
 import { z } from 'zod';
+import type { AccessLimits } from './access/limits.js';
+
+/** A number of times in a number of seconds, as `10/3600`. */
+const rate = z
+  .string()
+  .regex(/^[1-9]\d{0,5}\/[1-9]\d{0,5}$/, 'must be a number of times and of seconds, e.g. 10/3600')
+  .transform((text): RateLimit => {
+    const [limit, windowSec] = text.split('/').map(Number);
+    return { limit: limit ?? 1, windowSec: windowSec ?? 1 };
+  });
+
+function wholeNumber(minimum: number, maximum: number): z.ZodCoercedNumber {
+  const message = `must be a whole number from ${minimum} to ${maximum}`;
+  return z.coerce.number(message).int(message).min(minimum, message).max(maximum, message);
+}
 
 const environment = z.object({
   DATABASE_URL: z
@@ -18,6 +34,12 @@ const environment = z.object({
   DORMOUSE_CREDENTIALS: z.string('must be set: the path of credentials.json').min(1),
   DORMOUSE_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   DORMOUSE_SUPERVISED: z.enum(['0', '1']).default('0'),
+  DORMOUSE_SIGNUPS_PER_ADDRESS: rate.prefault('10/3600'),
+  DORMOUSE_LOGINS_PER_ADDRESS: rate.prefault('30/300'),
+  DORMOUSE_LOGINS_PER_EMAIL: rate.prefault('10/900'),
+  DORMOUSE_KEY_FAILURES_PER_ADDRESS: rate.prefault('60/60'),
+  DORMOUSE_TRUSTED_PROXIES: wholeNumber(0, 16).default(0),
+  DORMOUSE_AUDIT_DAYS: wholeNumber(1, 36_500).default(365),
 });
 
 /** What the control plane is told from outside. */
@@ -31,6 +53,11 @@ export interface Config {
   readonly logLevel: string;
   /** Leave when stdin closes: whoever started us is gone. */
   readonly supervised: boolean;
+  readonly limits: AccessLimits;
+  /** How many proxies stand before us and add to X-Forwarded-For; 0: the header is not believed. */
+  readonly trustedProxies: number;
+  /** How long audit logs are kept. */
+  readonly auditDays: number;
 }
 
 /**
@@ -52,5 +79,13 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     credentialsPath: value.DORMOUSE_CREDENTIALS,
     logLevel: value.DORMOUSE_LOG_LEVEL,
     supervised: value.DORMOUSE_SUPERVISED === '1',
+    limits: {
+      signUps: value.DORMOUSE_SIGNUPS_PER_ADDRESS,
+      logIns: value.DORMOUSE_LOGINS_PER_ADDRESS,
+      logInsOfEmail: value.DORMOUSE_LOGINS_PER_EMAIL,
+      keyFailures: value.DORMOUSE_KEY_FAILURES_PER_ADDRESS,
+    },
+    trustedProxies: value.DORMOUSE_TRUSTED_PROXIES,
+    auditDays: value.DORMOUSE_AUDIT_DAYS,
   };
 }

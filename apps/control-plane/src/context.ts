@@ -1,7 +1,9 @@
+import type { Role } from '@dormouse/auth';
 import type { HostClient } from '@dormouse/host-api';
-import type { Store, TeamScope } from '@dormouse/store';
+import type { AuditDetails, Store, TeamScope } from '@dormouse/store';
 import type { HttpBindings } from '@hono/node-server';
 import type { Logger } from 'pino';
+import type { Access } from './access/access.js';
 import type { ControlPlaneMetrics } from './http/metrics.js';
 import type { InFlight } from './sandboxes/in-flight.js';
 import type { Operations } from './sandboxes/operations.js';
@@ -16,13 +18,22 @@ export interface Services {
   readonly inFlight: InFlight;
   /** Orders what changes the life of one sandbox. */
   readonly operations: Operations;
+  /** What tells who is asking. */
+  readonly access: Access;
   readonly version: string;
 }
 
-/** Who is asking. */
+/** Who is asking, and for which team. */
 export interface Caller {
   readonly teamId: string;
-  readonly keyId: string;
+  /** What the caller is in the team at this moment. */
+  readonly role: Role;
+  /** Who is logged in, or for whom the key acts. */
+  readonly userId: string;
+  /** The key; null for a login. */
+  readonly keyId: string | null;
+  /** The e-mail of a login or the name of a key. */
+  readonly label: string;
 }
 
 /** What a request carries on its way through the app. */
@@ -31,9 +42,13 @@ export interface AppEnv {
   Variables: {
     requestId: string;
     log: Logger;
+    /** Where the request comes from; null when the connection is gone already. */
+    address: string | null;
     /** Set behind authentication. */
     caller: Caller;
     /** All that a handler may see of the database. */
     team: TeamScope;
+    /** What the audit log is to hold besides who, what and which. */
+    auditDetails: AuditDetails;
   };
 }

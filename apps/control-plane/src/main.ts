@@ -3,11 +3,13 @@ import { DormouseError } from '@dormouse/errors';
 import { connectHost } from '@dormouse/host-api';
 import { Store } from '@dormouse/store';
 import { z } from 'zod';
+import { openAccess } from './access/access.js';
 import { type Config, readConfig } from './config.js';
 import type { Services } from './context.js';
 import { ensureCredentials } from './credentials.js';
 import { createMetrics } from './http/metrics.js';
 import { createLogger, redirectConsole } from './log.js';
+import { sweepForEver } from './maintenance.js';
 import { failWith, once, stopRequested } from './process.js';
 import { reconcileForEver } from './reconciler/loop.js';
 import { InFlight } from './sandboxes/in-flight.js';
@@ -32,17 +34,18 @@ async function main(): Promise<void> {
       metrics: createMetrics(store),
       inFlight: new InFlight(),
       operations: new Operations(),
+      access: await openAccess(store, config),
       version: await version(),
     };
     const server = await startServer(services, { host: config.apiHost, port: config.apiPort });
     process.stdout.write(`${JSON.stringify({ apiUrl: server.url })}\n`);
     log.info({ url: server.url, version: services.version }, 'accepting requests');
 
-    const reconciling = reconcileForEver(services, stop);
+    const loops = [reconcileForEver(services, stop), sweepForEver(services, config.auditDays, stop)];
     await once(stop);
     log.info('stopping');
     await server.stop();
-    await reconciling;
+    await Promise.all(loops);
   } finally {
     close();
     await store.close();

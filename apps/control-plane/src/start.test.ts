@@ -29,7 +29,7 @@ test('hazard 21: the first start makes a key that works, in a file that only its
   expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(made);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   expect(await readdir(join(dir, 'data'))).toEqual(['credentials.json']);
-  expect((await authenticate(store.system, made.apiKey)).teamId).toBe(made.teamId);
+  expect((await authenticate(plane.services, made.apiKey, null)).teamId).toBe(made.teamId);
   expect(await ensureCredentials(path, store)).toEqual(made);
 });
 
@@ -37,11 +37,11 @@ test('the key of the file works again when the database has lost it', async () =
   const path = join(dir, 'credentials.json');
   const { store } = plane.services;
   const made = await ensureCredentials(path, store);
-  const { keyId, teamId } = await authenticate(store.system, made.apiKey);
-  expect(await store.forTeam(teamId).apiKeys.delete(keyId)).toBe(true);
-  await expect(authenticate(store.system, made.apiKey)).rejects.toThrow('this API key is not valid');
+  const { keyId, teamId } = await authenticate(plane.services, made.apiKey, null);
+  expect(await store.forTeam(teamId).apiKeys.delete(String(keyId))).toBe(true);
+  await expect(authenticate(plane.services, made.apiKey, null)).rejects.toThrow('this API key is not valid');
   expect((await ensureCredentials(path, store)).apiKey).toBe(made.apiKey);
-  expect((await authenticate(store.system, made.apiKey)).teamId).toBe(teamId);
+  expect((await authenticate(plane.services, made.apiKey, null)).teamId).toBe(teamId);
   expect(parseApiKey(made.apiKey)).toBeDefined();
 });
 

@@ -1,16 +1,11 @@
 import { z } from 'zod';
+import { DisplayName } from './identity.js';
 import { NextCursor } from './paging.js';
 import { Timestamp } from './primitives.js';
 
 export const CreateApiKeyRequest = z
   .strictObject({
-    name: z
-      .string()
-      .trim()
-      .min(1, 'must not be empty')
-      .max(64)
-      .regex(/^\P{Cc}*$/u, 'must not contain control characters')
-      .meta({ description: 'To recognise it by', example: 'laptop' }),
+    name: DisplayName.meta({ description: 'To recognise it by', example: 'laptop' }),
   })
   .meta({ id: 'CreateApiKeyRequest' });
 export type CreateApiKeyRequest = z.input<typeof CreateApiKeyRequest>;

@@ -27,8 +27,8 @@ const size = {
   rows: integer(1, 10_000).meta({ example: 24 }),
 };
 
-/** First message where the key is not in a header (browsers cannot set one). */
-export const ExecAuthMessage = z.strictObject({ type: z.literal('auth'), token: z.string().max(512) });
+/** First message where no header says who asks (browsers cannot set one): an API key, or the token of a login. */
+export const ExecAuthMessage = z.strictObject({ type: z.literal('auth'), token: z.string().max(4096) });
 
 export const ExecStartMessage = z.strictObject({
   type: z.literal('start'),

@@ -11,6 +11,7 @@ const ERROR_TABLE = {
   not_found: { http: 404, connect: 5, exit: 3 },
   method_not_allowed: { http: 405, connect: 12, exit: 2 },
   timeout: { http: 408, connect: 4, exit: 4 },
+  email_taken: { http: 409, connect: 6, exit: 4 },
   already_exists: { http: 409, connect: 6, exit: 4 },
   invalid_state: { http: 409, connect: 9, exit: 4 },
   payload_too_large: { http: 413, connect: 3, exit: 2 },

@@ -5,6 +5,8 @@ export interface DormouseErrorOptions {
   readonly cause?: unknown;
   /** One sentence: what the reader can do about it. */
   readonly suggestion?: string;
+  /** Seconds after which asking again makes sense. */
+  readonly retryAfterSec?: number;
 }
 
 /**
@@ -13,12 +15,14 @@ export interface DormouseErrorOptions {
 export class DormouseError extends Error {
   readonly code: ErrorCode;
   readonly suggestion: string | undefined;
+  readonly retryAfterSec: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: DormouseErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'DormouseError';
     this.code = code;
     this.suggestion = options.suggestion;
+    this.retryAfterSec = options.retryAfterSec;
   }
 
   /** HTTP status of this error in `/v1`. */

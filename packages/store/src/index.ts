@@ -4,12 +4,23 @@ export {
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from './embedded/index.js';
+export { type RateLimit, RateLimits, type RateVerdict } from './rate-limits.js';
 export type { Follow, NewSandbox, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
-export type { SnapshotState } from './schema.js';
+export type { AuditDetails, SnapshotState, TeamRole } from './schema.js';
 export type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
 export { Store, type StoreOptions } from './store.js';
+export type {
+  KeyCandidate,
+  NewUser,
+  SystemAccounts,
+  TeamRecord,
+  UserRecord,
+  UserWithPassword,
+} from './system-accounts.js';
 export type { HostRecord, LocalAccess, SystemRepository } from './system-repository.js';
 export type { ApiKeyRecord, NewApiKeyRecord, TeamApiKeys } from './team-api-keys.js';
+export type { AuditFilter, AuditRecord, NewAuditRecord, TeamAudit } from './team-audit.js';
+export type { MemberRecord, MemberRule, TeamMembers } from './team-members.js';
 export type { SandboxFilter, TeamSandboxes } from './team-sandboxes.js';
 export type { TeamScope } from './team-scope.js';
 export type { CommittedSnapshot, TeamSnapshots } from './team-snapshots.js';

@@ -1,5 +1,5 @@
 import type { SandboxState } from '@dormouse/lifecycle';
-import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
 
 /** Set by the database at insertion. */
 type MadeAt = ColumnType<Date, never, never>;
@@ -23,14 +23,17 @@ export interface TeamsTable {
 export interface TeamMembersTable {
   team_id: string;
   user_id: string;
-  role: 'owner' | 'member';
+  role: TeamRole;
   readonly created_at: MadeAt;
 }
+
+/** What a member of a team may be. */
+export type TeamRole = 'owner' | 'admin' | 'member';
 
 export interface ApiKeysTable {
   readonly id: Generated<string>;
   team_id: string;
-  /** Who made it; null when nobody logged in did. */
+  /** For whom it acts: who made it, or the key it was made with. null: nobody any more. */
   user_id: string | null;
   name: string;
   /** First 8 hex digits of the key. */
@@ -128,11 +131,48 @@ export type SnapshotState = 'creating' | 'ready' | 'deleting' | 'deleted';
 /** PostgreSQL answers 64-bit numbers as text. */
 type ByteCount = ColumnType<string | null, number | null | undefined, number>;
 
+export interface SecretsTable {
+  name: string;
+  /** 32 bytes. */
+  value: Buffer;
+  readonly created_at: MadeAt;
+}
+
+export interface RateLimitsTable {
+  /** What is limited and for whom. */
+  key: string;
+  /** When everything that was taken will have come back. */
+  full_again_at: Date;
+}
+
+export interface AuditLogTable {
+  readonly id: GeneratedAlways<string>;
+  team_id: string;
+  readonly created_at: MadeAt;
+  /** Who did it; both are null where nobody was logged in. */
+  user_id: string | null;
+  api_key_id: string | null;
+  /** The user's e-mail or the key's name at the time. */
+  actor: string;
+  action: string;
+  /** What it was done to: an id, or a name. */
+  target: string | null;
+  details: JSONColumnType<AuditDetails, string, string>;
+  address: string | null;
+  request_id: string;
+}
+
+/** What else is worth knowing; never a secret. */
+export type AuditDetails = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+
 export interface Database {
   users: UsersTable;
   teams: TeamsTable;
   team_members: TeamMembersTable;
   api_keys: ApiKeysTable;
+  secrets: SecretsTable;
+  rate_limits: RateLimitsTable;
+  audit_log: AuditLogTable;
   hosts: HostsTable;
   templates: TemplatesTable;
   sandboxes: SandboxesTable;

@@ -1,9 +1,10 @@
 import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
 import { type Kysely, sql } from 'kysely';
+import { RateLimits } from './rate-limits.js';
 import type { Follow, SandboxRecord, Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
+import { insertTeam, SystemAccounts } from './system-accounts.js';
 import { SystemSnapshots } from './system-snapshots.js';
-import type { ApiKeyRecord } from './team-api-keys.js';
 import { compareAndFollow, compareAndSwap } from './transition.js';
 
 /** What a host says of itself. */
@@ -27,16 +28,23 @@ export interface LocalAccess {
 /** How stale `last_used_at` of a key may be: not every request is worth a write. */
 const LAST_USED_PRECISION_SEC = 60;
 
+/** Rows one sweep removes at most: it must not hold the table for long. */
+const SWEEP_ROWS = 10_000;
+
 /**
  * What is not bound to a team: for the reconciler, for authentication and for setting up. Request handlers
  * work with a TeamScope instead.
  */
 export class SystemRepository {
   readonly #db: Kysely<Database>;
+  readonly accounts: SystemAccounts;
+  readonly rateLimits: RateLimits;
   readonly snapshots: SystemSnapshots;
 
   constructor(db: Kysely<Database>) {
     this.#db = db;
+    this.accounts = new SystemAccounts(db);
+    this.rateLimits = new RateLimits(db);
     this.snapshots = new SystemSnapshots(db);
   }
 
@@ -131,9 +139,14 @@ export class SystemRepository {
       .execute();
   }
 
-  /** Keys that begin with these digits; the caller compares the digests. */
-  async apiKeysByLookup(lookup: string): Promise<ApiKeyRecord[]> {
-    return this.#db.selectFrom('api_keys').selectAll().where('lookup', '=', lookup).execute();
+  /** Removes what is older than this from the audit logs of all teams. How many records. */
+  async sweepAudit(maxAgeDays: number): Promise<number> {
+    const { numAffectedRows } = await sql`
+      delete from audit_log where id in (
+        select id from audit_log where created_at < now() - make_interval(days => ${maxAgeDays})
+          order by created_at limit ${SWEEP_ROWS}
+      )`.execute(this.#db);
+    return Number(numAffectedRows ?? 0n);
   }
 
   /** Remembers that a key was used, to the minute. */
@@ -172,7 +185,7 @@ export class SystemRepository {
         .where('team_members.role', '=', 'owner')
         .orderBy('team_members.created_at')
         .executeTakeFirst();
-      const { userId, teamId } = member ?? (await makeUserWithTeam(transaction, access));
+      const { userId, teamId } = member ?? (await userWithNewTeam(transaction, access));
       await transaction
         .insertInto('api_keys')
         .values({
@@ -188,16 +201,13 @@ export class SystemRepository {
   }
 }
 
-async function makeUserWithTeam(
+async function userWithNewTeam(
   db: Kysely<Database>,
   { email, teamName }: LocalAccess,
 ): Promise<{ userId: string; teamId: string }> {
-  const user = await db.insertInto('users').values({ email }).returning('id').executeTakeFirstOrThrow();
-  const team = await db
-    .insertInto('teams')
-    .values({ name: teamName })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  await db.insertInto('team_members').values({ team_id: team.id, user_id: user.id, role: 'owner' }).execute();
+  const present = await db.selectFrom('users').select('id').where('email', '=', email).executeTakeFirst();
+  const user =
+    present ?? (await db.insertInto('users').values({ email }).returning('id').executeTakeFirstOrThrow());
+  const team = await insertTeam(db, user.id, teamName);
   return { userId: user.id, teamId: team.id };
 }

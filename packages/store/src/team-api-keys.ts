@@ -1,12 +1,15 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import type { ApiKeysTable, Database } from './schema.js';
+import { isUuid } from './uuid.js';
 
 /** An API key as it is stored. */
 export type ApiKeyRecord = Readonly<Selectable<ApiKeysTable>>;
 
 /** A key to keep: never the key itself. */
 export interface NewApiKeyRecord {
+  /** For whom it acts. */
+  readonly userId: string;
   readonly name: string;
   readonly lookup: string;
   readonly hash: string;
@@ -22,10 +25,10 @@ export class TeamApiKeys {
     this.#teamId = teamId;
   }
 
-  async insert(key: NewApiKeyRecord): Promise<ApiKeyRecord> {
+  async insert({ userId, name, lookup, hash }: NewApiKeyRecord): Promise<ApiKeyRecord> {
     return this.#db
       .insertInto('api_keys')
-      .values({ team_id: this.#teamId, ...key })
+      .values({ team_id: this.#teamId, user_id: userId, name, lookup, hash })
       .returningAll()
       .executeTakeFirstOrThrow();
   }
@@ -46,13 +49,16 @@ export class TeamApiKeys {
     return cutPage(await query.execute(), page.limit);
   }
 
-  /** Whether it was there to delete. */
-  async delete(id: string): Promise<boolean> {
-    const result = await this.#db
-      .deleteFrom('api_keys')
-      .where('team_id', '=', this.#teamId)
-      .where(sql<boolean>`id::text = ${id}`)
-      .executeTakeFirst();
+  /**
+   * Whether it was there to delete.
+   *
+   * @param makerId only where it acts for this user; undefined: whoever it acts for
+   */
+  async delete(id: string, makerId?: string): Promise<boolean> {
+    if (!isUuid(id)) return false;
+    let query = this.#db.deleteFrom('api_keys').where('team_id', '=', this.#teamId).where('id', '=', id);
+    if (makerId !== undefined) query = query.where('user_id', '=', makerId);
+    const result = await query.executeTakeFirst();
     return result.numDeletedRows > 0n;
   }
 }

@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely';
 import type { Database } from './schema.js';
 import { TeamApiKeys } from './team-api-keys.js';
+import { TeamAudit } from './team-audit.js';
+import { TeamMembers } from './team-members.js';
 import { TeamSandboxes } from './team-sandboxes.js';
 import { TeamSnapshots } from './team-snapshots.js';
 
@@ -10,11 +12,22 @@ export class TeamScope {
   readonly sandboxes: TeamSandboxes;
   readonly snapshots: TeamSnapshots;
   readonly apiKeys: TeamApiKeys;
+  readonly members: TeamMembers;
+  readonly audit: TeamAudit;
+  readonly #db: Kysely<Database>;
 
   constructor(db: Kysely<Database>, teamId: string) {
     this.teamId = teamId;
+    this.#db = db;
     this.sandboxes = new TeamSandboxes(db, teamId);
     this.snapshots = new TeamSnapshots(db, teamId);
     this.apiKeys = new TeamApiKeys(db, teamId);
+    this.members = new TeamMembers(db, teamId);
+    this.audit = new TeamAudit(db, teamId);
+  }
+
+  /** What the team is called. */
+  async rename(name: string): Promise<void> {
+    await this.#db.updateTable('teams').set({ name }).where('id', '=', this.teamId).execute();
   }
 }

@@ -1,4 +1,4 @@
-import { displayPrefix, generateApiKey } from '@dormouse/auth';
+import { displayPrefix, generateApiKey, isAllowed } from '@dormouse/auth';
 import {
   type ApiKey,
   ApiKeyList,
@@ -13,14 +13,20 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { type App, createPart } from '../http/app.js';
 import { jsonBody } from '../http/json-body.js';
+import { allow } from '../http/permission.js';
 import { errors, json, jsonRequest } from '../http/route-parts.js';
+import { audited } from '../http/route-table.js';
 
 const create = createRoute({
   method: 'post',
   path: '/v1/api-keys',
   tags: ['API keys'],
   summary: 'Create an API key',
-  description: 'The answer holds the key itself; nothing can show it again.',
+  description: [
+    'The answer holds the key itself; nothing can show it again. It acts for you in this team: it may what you may,',
+    'but never what only owners may, and it is deleted when you leave. A key made with a key acts for the same person.',
+  ].join(' '),
+  ...audited('api_key.create'),
   middleware: [jsonBody] as const,
   request: { body: jsonRequest(CreateApiKeyRequest) },
   responses: { 201: json(CreatedApiKey, 'It works from now on'), ...errors('payload_too_large') },
@@ -41,6 +47,9 @@ const remove = createRoute({
   path: '/v1/api-keys/{id}',
   tags: ['API keys'],
   summary: 'Delete an API key',
+  description:
+    'It stops working at once. Everybody may delete their own; owners and admins those of others as well.',
+  ...audited('api_key.delete'),
   request: { params: z.object({ id: z.string().meta({ example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c01' }) }) },
   responses: { 204: { description: 'It does not work any more' }, ...errors('not_found') },
 });
@@ -50,12 +59,16 @@ export function apiKeyRoutes(): App {
   const part = createPart();
 
   part.openapi(create, async (c) => {
+    const caller = c.get('caller');
+    allow(caller, 'api_keys.create');
     const { key, lookup, hash } = generateApiKey();
-    const record = await c.get('team').apiKeys.insert({ name: c.req.valid('json').name, lookup, hash });
+    const { name } = c.req.valid('json');
+    const record = await c.get('team').apiKeys.insert({ userId: caller.userId, name, lookup, hash });
     return c.json({ ...presentApiKey(record), key }, 201);
   });
 
   part.openapi(list, async (c) => {
+    allow(c.get('caller'), 'api_keys.read');
     const { limit = DEFAULT_PAGE_SIZE, cursor } = c.req.valid('query');
     const page = await c.get('team').apiKeys.list({ limit, cursor });
     return c.json({ api_keys: page.items.map(presentApiKey), next_cursor: page.nextCursor }, 200);
@@ -63,7 +76,11 @@ export function apiKeyRoutes(): App {
 
   part.openapi(remove, async (c) => {
     const { id } = c.req.valid('param');
-    if (!(await c.get('team').apiKeys.delete(id))) {
+    const caller = c.get('caller');
+    allow(caller, 'api_keys.delete_own');
+    // Somebody else's key is as good as none for those who may not delete it.
+    const makerId = isAllowed(caller.role, 'api_keys.delete_any') ? undefined : caller.userId;
+    if (!(await c.get('team').apiKeys.delete(id, makerId))) {
       throw new DormouseError('not_found', `there is no API key ${id.slice(0, 64)}`);
     }
     return c.body(null, 204);

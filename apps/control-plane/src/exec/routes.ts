@@ -7,12 +7,14 @@ import { type App, createPart } from '../http/app.js';
 import { clientGone } from '../http/client-gone.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
+import { notAudited } from '../http/route-table.js';
 import { findRunning } from '../sandboxes/find.js';
 import { runCommand } from './run.js';
 
 const exec = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/exec',
+  ...notAudited,
   tags: ['Processes'],
   summary: 'Run a command to its end',
   description:

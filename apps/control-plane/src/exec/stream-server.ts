@@ -6,7 +6,8 @@ import { WebSocketServer } from 'ws';
 import type { Caller, Services } from '../context.js';
 import { noSuchRoute } from '../http/app.js';
 import { authenticate, presentedKey } from '../http/authentication.js';
-import { errorBody, toClientError } from '../http/errors.js';
+import { clientAddress } from '../http/client-address.js';
+import { errorBody, retryAfter, toClientError } from '../http/errors.js';
 import { requestId } from '../http/request-log.js';
 import { serveExecStream } from './stream-session.js';
 import { StreamSocket } from './stream-socket.js';
@@ -37,9 +38,9 @@ export function serveExecStreams(server: Server, services: Services): ExecStream
     raw.on('error', () => raw.destroy());
     const id = requestId(headerOf(request, 'x-request-id'));
     admit(services, request).then(
-      ({ sandboxId, caller }) => {
+      (admitted) => {
         sockets.handleUpgrade(request, raw, head, (socket) => {
-          const session = serve(services, new StreamSocket(socket), sandboxId, caller, id);
+          const session = serve(services, new StreamSocket(socket), admitted, id);
           open.add(session);
           void session.finally(() => open.delete(session));
         });
@@ -64,12 +65,11 @@ export function serveExecStreams(server: Server, services: Services): ExecStream
 async function serve(
   services: Services,
   socket: StreamSocket,
-  sandboxId: string,
-  caller: Caller | undefined,
+  { sandboxId, caller, address }: Admitted,
   id: string,
 ): Promise<void> {
   const started = performance.now();
-  const error = await serveExecStream(services, socket, sandboxId, caller);
+  const error = await serveExecStream(services, socket, { sandboxId, known: caller, address });
   services.log.info(
     {
       requestId: id,
@@ -81,11 +81,16 @@ async function serve(
   );
 }
 
+/** A request that may become a WebSocket. */
+interface Admitted {
+  readonly sandboxId: string;
+  /** Where the headers say who asks. */
+  readonly caller: Caller | undefined;
+  readonly address: string | null;
+}
+
 /** Everything that can be refused before the connection becomes a WebSocket. */
-async function admit(
-  { store }: Services,
-  request: IncomingMessage,
-): Promise<{ sandboxId: string; caller: Caller | undefined }> {
+async function admit(services: Services, request: IncomingMessage): Promise<Admitted> {
   const path = (request.url ?? '').split('?')[0] ?? '';
   const sandboxId = PATH.exec(path)?.[1];
   if (sandboxId === undefined || request.headers.upgrade?.toLowerCase() !== 'websocket') {
@@ -93,7 +98,13 @@ async function admit(
   }
   checkOrigin(request);
   const key = presentedKey(headerOf(request, 'x-api-key'), request.headers.authorization);
-  return { sandboxId, caller: key === undefined ? undefined : await authenticate(store.system, key) };
+  const address = clientAddress(
+    request.socket.remoteAddress,
+    headerOf(request, 'x-forwarded-for'),
+    services.access.trustedProxies,
+  );
+  const caller = key === undefined ? undefined : await authenticate(services, key, address);
+  return { sandboxId, caller, address };
 }
 
 /** A browser says which page is asking; only pages of this server may. Other clients say nothing. */
@@ -111,12 +122,14 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 
 function refuse(raw: Duplex, error: DormouseError, id: string): void {
   const body = JSON.stringify(errorBody(error, id));
+  const retryAfterSec = retryAfter(error);
   raw.end(
     [
       `HTTP/1.1 ${error.httpStatus} ${error.code}`,
       'Content-Type: application/json',
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${id}`,
+      ...(retryAfterSec === undefined ? [] : [`Retry-After: ${retryAfterSec}`]),
       'Connection: close',
       '',
       body,

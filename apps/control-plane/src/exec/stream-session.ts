@@ -2,7 +2,7 @@ import { DormouseError } from '@dormouse/errors';
 import type { ExecResponse } from '@dormouse/host-api';
 import type { Caller, Services } from '../context.js';
 import { hostStream } from '../host-call.js';
-import { authenticate } from '../http/authentication.js';
+import { authenticate, stillWelcome } from '../http/authentication.js';
 import { toClientError } from '../http/errors.js';
 import { findRunning } from '../sandboxes/find.js';
 import { toCommand } from './command.js';
@@ -17,25 +17,34 @@ export const AUTH_TIMEOUT_MS = 5_000;
 /** How long it may then take to say what to run. */
 const START_TIMEOUT_MS = 60_000;
 
+/** How often an open stream looks whether its caller would still be let in. */
+const WELCOME_INTERVAL_MS = 5_000;
+
+/** Who wants to talk to what. */
+export interface StreamRequest {
+  readonly sandboxId: string;
+  /** Who is asking, where the headers said so already. */
+  readonly known: Caller | undefined;
+  readonly address: string | null;
+}
+
 type Opening = Extract<ClientMessage, { type: 'start' | 'attach' }>;
 
 /**
  * Serves one exec stream from its first message to its end.
  *
- * @param known who is asking, where the headers said so already
  * @returns what ended it; undefined when the process did
  */
 export async function serveExecStream(
   services: Services,
   socket: StreamSocket,
-  sandboxId: string,
-  known: Caller | undefined,
+  { sandboxId, known, address }: StreamRequest,
 ): Promise<DormouseError | undefined> {
   try {
-    const { caller, first } = await identify(services, socket, known);
+    const { caller, first } = await identify(services, socket, known, address);
     const opening = await nextOpening(socket, first);
     const { id } = await findRunning(services.store.forTeam(caller.teamId), sandboxId);
-    await converse(services, socket, id, opening);
+    await converse(services, socket, id, opening, caller);
     socket.close();
     return undefined;
   } catch (thrown) {
@@ -47,9 +56,10 @@ export async function serveExecStream(
 }
 
 async function identify(
-  { store }: Services,
+  services: Services,
   socket: StreamSocket,
   known: Caller | undefined,
+  address: string | null,
 ): Promise<{ caller: Caller; first: ClientMessage | undefined }> {
   const patience = known === undefined ? AUTH_TIMEOUT_MS : START_TIMEOUT_MS;
   const late =
@@ -58,7 +68,7 @@ async function identify(
       : new DormouseError('timeout', 'there was nothing to run within 60 s');
   const first = await nextMessage(socket, patience, late);
   if (first.type === 'auth') {
-    return { caller: await authenticate(store.system, first.token), first: undefined };
+    return { caller: await authenticate(services, first.token, address), first: undefined };
   }
   if (known === undefined) throw late;
   return { caller: known, first };
@@ -88,12 +98,15 @@ async function nextMessage(
 
 /** Carries input to the process and its output back, each no faster than it is taken. */
 async function converse(
-  { host }: Services,
+  services: Services,
   socket: StreamSocket,
   sandboxId: string,
   opening: Opening,
+  caller: Caller,
 ): Promise<void> {
+  const { host } = services;
   const misuse = new AbortController();
+  const watching = watchWelcome(services, caller, misuse);
   const signal = AbortSignal.any([socket.closed, misuse.signal]);
   async function* requests(): AsyncGenerator<HostExecRequest> {
     yield openingRequest(sandboxId, opening);
@@ -113,9 +126,23 @@ async function converse(
     // The host only sees the call cancelled; the client made the mistake.
     throw misuse.signal.aborted ? misuse.signal.reason : error;
   } finally {
+    clearInterval(watching);
     socket.messages.end();
   }
   throw new DormouseError('unavailable', 'the connection to the process was lost before it ended');
+}
+
+/** Ends a stream whose caller has lost access meanwhile: a key that was deleted, a member who was removed. */
+function watchWelcome(services: Services, caller: Caller, end: AbortController): NodeJS.Timeout {
+  return setInterval(() => {
+    stillWelcome(services, caller).then(
+      (welcome) => {
+        if (!welcome) end.abort(new DormouseError('unauthorized', 'you have no access any more'));
+      },
+      // A database that is away for a moment ends no stream; the next look decides.
+      () => undefined,
+    );
+  }, WELCOME_INTERVAL_MS);
 }
 
 function openingRequest(sandboxId: string, opening: Opening): HostExecRequest {

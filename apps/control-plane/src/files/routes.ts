@@ -22,6 +22,7 @@ import { invalidRequest } from '../http/errors.js';
 import { jsonBody } from '../http/json-body.js';
 import { withRequestBody } from '../http/request-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
+import { notAudited } from '../http/route-table.js';
 import { findRunning } from '../sandboxes/find.js';
 import { download } from './download.js';
 import { listDirectory } from './list-directory.js';
@@ -62,6 +63,7 @@ const writeErrors = errors(
 const put = createRoute({
   method: 'put',
   path: '/v1/sandboxes/{id}/files',
+  ...notAudited,
   tags: ['Files'],
   summary: 'Write a file',
   description:
@@ -87,6 +89,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/sandboxes/{id}/files',
+  ...notAudited,
   tags: ['Files'],
   summary: 'Remove a file or directory',
   request: { params: SandboxParams, query: RemoveFileQuery },
@@ -105,6 +108,7 @@ const listDir = createRoute({
 const makeDir = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/dir',
+  ...notAudited,
   tags: ['Files'],
   summary: 'Make a directory',
   middleware: [jsonBody] as const,
@@ -119,6 +123,7 @@ const writes = (['/files/write', '/files/stream/write'] as const).map((end) =>
   createRoute({
     method: 'post',
     path: `/v1/sandboxes/{id}${end}`,
+    ...notAudited,
     tags: ['Files'],
     summary: 'Write a file, for simple HTTP clients',
     description:
@@ -132,6 +137,7 @@ const reads = (['/files/read', '/files/stream/read'] as const).map((end) =>
   createRoute({
     method: 'post',
     path: `/v1/sandboxes/{id}${end}`,
+    ...notAudited,
     tags: ['Files'],
     summary: 'Read a file, for simple HTTP clients',
     middleware: [jsonBody] as const,

@@ -42,13 +42,19 @@ export function errorMessage(error: DormouseError): string {
   return error.suggestion === undefined ? error.message : `${error.message}. ${error.suggestion}`;
 }
 
+/** Seconds after which asking again makes sense; undefined where time changes nothing. */
+export function retryAfter(error: DormouseError): number | undefined {
+  return error.retryAfterSec ?? (['unavailable', 'no_capacity'].includes(error.code) ? 2 : undefined);
+}
+
 /** Answers an error. Our own mistakes are logged with their causes. */
 export function answerError(thrown: unknown, c: Context<AppEnv>): Response {
   const error = toClientError(thrown);
   if (error.httpStatus === 500) c.get('log').error({ err: error }, 'request failed');
   else if (error.httpStatus > 500) c.get('log').warn({ err: error }, 'request failed');
   if (error.code === 'unauthorized') c.header('WWW-Authenticate', 'Bearer');
-  if (error.code === 'unavailable' || error.code === 'no_capacity') c.header('Retry-After', '2');
+  const retryAfterSec = retryAfter(error);
+  if (retryAfterSec !== undefined) c.header('Retry-After', String(retryAfterSec));
   return c.json(errorBody(error, c.get('requestId')), error.httpStatus as ContentfulStatusCode);
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { routePath } from 'hono/route';
 import type { AppEnv, Services } from '../context.js';
+import { clientAddress } from './client-address.js';
 
 /** What clients may choose as their request's id: nothing that could forge a log line. */
 const REQUEST_ID_PATTERN = /^[a-zA-Z0-9_.-]{1,128}$/;
@@ -17,12 +18,14 @@ export function requestId(offered: string | undefined): string {
  * Gives every request an id, measures it and logs it. Neither headers nor query are logged: keys and file names
  * are the business of the client alone.
  */
-export function requestLog({ log, metrics }: Services): MiddlewareHandler<AppEnv> {
+export function requestLog({ log, metrics, access }: Services): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const started = performance.now();
     const id = requestId(c.req.header('x-request-id'));
     c.set('requestId', id);
     c.set('log', log.child({ requestId: id }));
+    const peer = c.env.incoming?.socket.remoteAddress;
+    c.set('address', clientAddress(peer, c.req.header('x-forwarded-for'), access.trustedProxies));
     c.header('X-Request-Id', id);
     await next();
     const durationMs = performance.now() - started;
@@ -38,7 +41,12 @@ export function requestLog({ log, metrics }: Services): MiddlewareHandler<AppEnv
         path: c.req.path,
         status: c.res.status,
         durationMs: Math.round(durationMs),
-        ...(caller === undefined ? {} : { teamId: caller.teamId, keyId: caller.keyId }),
+        ...(caller === undefined
+          ? {}
+          : {
+              teamId: caller.teamId,
+              ...(caller.keyId === null ? { userId: caller.userId } : { keyId: caller.keyId }),
+            }),
       },
       'request',
     );

@@ -28,10 +28,13 @@ export function jsonRequest<Schema extends z.ZodType>(
   return { required: true, content: { 'application/json': { schema } } };
 }
 
+/** What every route may answer. */
+const EVERYWHERE = ['invalid_request', 'unauthorized', 'too_many_requests'] as const;
+
 /** The error answers of a route, one for each status its codes have. */
 export function errors(...codes: ErrorCode[]): Record<string, JsonResponse<typeof ErrorBody>> {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of ['invalid_request', 'unauthorized', ...codes] as const) {
+  for (const code of new Set([...EVERYWHERE, ...codes])) {
     const { http } = errorRow(code);
     byStatus.set(http, [...(byStatus.get(http) ?? []), code]);
   }

@@ -16,6 +16,7 @@ import { processEnd, signalNumber } from '../exec/signals.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { type App, createPart } from '../http/app.js';
 import { errors, json, SandboxParams } from '../http/route-parts.js';
+import { notAudited } from '../http/route-table.js';
 import { findRunning, findSandbox } from '../sandboxes/find.js';
 
 const timeout = { timeoutMs: HOST_CALL_TIMEOUT_MS };
@@ -34,6 +35,7 @@ const processes = createRoute({
 const signal = createRoute({
   method: 'delete',
   path: '/v1/sandboxes/{id}/processes/{pid}',
+  ...notAudited,
   tags: ['Processes'],
   summary: 'Signal a process',
   description: 'Sends the signal to the process and its group.',

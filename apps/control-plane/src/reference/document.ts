@@ -15,7 +15,7 @@ export function openApiDocument(app: App, version: string): OpenApiDocument {
   registry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
     scheme: 'bearer',
-    description: 'The same key as `Authorization: Bearer`',
+    description: 'The token of a login, or an API key',
   });
   return app.getOpenAPI31Document({
     openapi: '3.1.0',

@@ -11,6 +11,7 @@ import type { Services } from '../context.js';
 import { type App, createPart } from '../http/app.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
+import { audited } from '../http/route-table.js';
 import { createSandbox } from './create.js';
 import { destroySandbox } from './destroy.js';
 import { findSandbox } from './find.js';
@@ -21,6 +22,7 @@ const METADATA_PREFIX = 'metadata.';
 const create = createRoute({
   method: 'post',
   path: '/v1/sandboxes',
+  ...audited('sandbox.create'),
   tags: ['Sandboxes'],
   summary: 'Create a sandbox',
   description: [
@@ -68,6 +70,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/sandboxes/{id}',
+  ...audited('sandbox.delete'),
   tags: ['Sandboxes'],
   summary: 'Destroy a sandbox',
   description: 'Frees its processes, memory, disk, sockets and network. Nothing of it can be had back.',

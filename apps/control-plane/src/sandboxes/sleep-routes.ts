@@ -11,6 +11,7 @@ import { type App, createPart } from '../http/app.js';
 import { errorMessage } from '../http/errors.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
+import { audited } from '../http/route-table.js';
 import { type ForkOutcome, forkSandbox } from './fork.js';
 import { pauseSandbox } from './pause.js';
 import { presentSandbox } from './present.js';
@@ -19,6 +20,7 @@ import { resumeSandbox } from './resume.js';
 const pause = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/pause',
+  ...audited('sandbox.pause'),
   tags: ['Sandboxes'],
   summary: 'Pause a sandbox',
   description: [
@@ -37,6 +39,7 @@ const pause = createRoute({
 const resume = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/resume',
+  ...audited('sandbox.resume'),
   tags: ['Sandboxes'],
   summary: 'Resume a paused sandbox',
   description: [
@@ -65,6 +68,7 @@ const resume = createRoute({
 const fork = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/fork',
+  ...audited('sandbox.fork'),
   tags: ['Sandboxes'],
   summary: 'Fork a sandbox',
   description: [

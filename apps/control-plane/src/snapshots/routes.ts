@@ -12,6 +12,7 @@ import type { Services } from '../context.js';
 import { type App, createPart } from '../http/app.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest } from '../http/route-parts.js';
+import { audited } from '../http/route-table.js';
 import { createSnapshot } from './create.js';
 import { findSnapshot } from './find.js';
 import { listSnapshots } from './list.js';
@@ -26,6 +27,7 @@ const SnapshotParams = z.object({
 const create = createRoute({
   method: 'post',
   path: '/v1/snapshots',
+  ...audited('snapshot.create'),
   tags: ['Snapshots'],
   summary: 'Keep a moment of a sandbox',
   description: [
@@ -71,6 +73,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/snapshots/{name}',
+  ...audited('snapshot.delete'),
   tags: ['Snapshots'],
   summary: 'Delete a snapshot',
   description: [

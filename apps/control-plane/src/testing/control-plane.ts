@@ -1,6 +1,8 @@
 import { PassThrough } from 'node:stream';
 import { generateApiKey } from '@dormouse/auth';
 import { Store } from '@dormouse/store';
+import { type Access, openAccess } from '../access/access.js';
+import type { AccessLimits } from '../access/limits.js';
 import type { Services } from '../context.js';
 import { createMetrics } from '../http/metrics.js';
 import { createLogger } from '../log.js';
@@ -33,8 +35,19 @@ export interface TestControlPlane {
   close(): Promise<void>;
 }
 
+/** As good as none: tests are many tries from one address. */
+const PLENTY = { limit: 1_000_000, windowSec: 60 };
+const NO_LIMITS: AccessLimits = {
+  signUps: PLENTY,
+  logIns: PLENTY,
+  logInsOfEmail: PLENTY,
+  keyFailures: PLENTY,
+};
+
 /** Starts everything; several seconds for the database. */
-export async function startTestControlPlane(): Promise<TestControlPlane> {
+export async function startTestControlPlane(
+  access: Partial<Pick<Access, 'limits' | 'trustedProxies'>> = {},
+): Promise<TestControlPlane> {
   const database = await startTemporaryDatabase();
   const host = await startScriptedHost();
   const store = await Store.open({ databaseUrl: database.databaseUrl });
@@ -50,6 +63,7 @@ export async function startTestControlPlane(): Promise<TestControlPlane> {
     metrics: createMetrics(store),
     inFlight: new InFlight(),
     operations: new Operations(),
+    access: await openAccess(store, { limits: NO_LIMITS, trustedProxies: 1, ...access }),
     version: '0.0.0-test',
   };
   const server = await startServer(services, { host: '127.0.0.1', port: 0 });

@@ -1,0 +1,29 @@
+import { generateTokenSecret, SessionTokens } from '@dormouse/auth';
+import type { Store } from '@dormouse/store';
+import type { AccessLimits } from './limits.js';
+import { Passwords } from './passwords.js';
+
+/** What tells who is asking. */
+export interface Access {
+  readonly tokens: SessionTokens;
+  readonly passwords: Passwords;
+  readonly limits: AccessLimits;
+  /** How many proxies add to X-Forwarded-For. */
+  readonly trustedProxies: number;
+}
+
+/** Name of the secret that signs tokens, in the database. */
+const TOKEN_SECRET = 'session-tokens';
+
+/**
+ * Gets ready to tell who is asking. The secret that signs tokens is in the database, made by whichever control plane
+ * starts first: all of them accept each other's tokens, and nothing has to be distributed. Who reads the database
+ * could become anybody with it, and whoever writes to it anyway.
+ */
+export async function openAccess(
+  store: Store,
+  { limits, trustedProxies }: Pick<Access, 'limits' | 'trustedProxies'>,
+): Promise<Access> {
+  const secret = await store.system.accounts.secret(TOKEN_SECRET, generateTokenSecret());
+  return { tokens: new SessionTokens(secret), passwords: new Passwords(), limits, trustedProxies };
+}
