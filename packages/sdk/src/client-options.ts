@@ -20,6 +20,8 @@ export interface ClientOptions {
   readonly apiUrl?: string | undefined;
   /** Default: `DORMOUSE_API_KEY`. */
   readonly apiKey?: string | undefined;
+  /** The token of a login, instead of an API key. */
+  readonly token?: string | undefined;
   /** Default: undici's, without its limit of five minutes on slow answers. */
   readonly fetch?: Fetch | undefined;
   /** Milliseconds an ordinary request may take; 0: no limit. Default 60,000. */
@@ -30,7 +32,8 @@ export interface ClientOptions {
 export interface ResolvedOptions {
   /** Without a trailing slash. */
   readonly apiUrl: string;
-  readonly apiKey: string;
+  /** What says who asks. */
+  readonly credentials: Readonly<Record<string, string>>;
   readonly fetch: Fetch | undefined;
   readonly timeoutMs: number;
 }
@@ -43,9 +46,27 @@ export interface CallOptions {
 }
 
 /**
- * @throws DormouseError `invalid_request` when the URL is none, `unauthorized` when there is no key
+ * @throws DormouseError `invalid_request` when the URL is none, `unauthorized` when there is neither token nor key
  */
 export function resolveOptions(
+  options: ClientOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): ResolvedOptions {
+  const credentials = credentialsOf(options.token, options.apiKey ?? env.DORMOUSE_API_KEY);
+  if (credentials === undefined) {
+    throw new DormouseError('unauthorized', 'no API key', {
+      suggestion: 'Pass apiKey or token, or set DORMOUSE_API_KEY; `dormouse up` prints a key.',
+    });
+  }
+  return { ...resolveAnonymous(options, env), credentials };
+}
+
+/**
+ * Options for requests of which nobody has to know who asks: signing up and logging in.
+ *
+ * @throws DormouseError `invalid_request` when the URL is none
+ */
+export function resolveAnonymous(
   options: ClientOptions,
   env: Readonly<Record<string, string | undefined>>,
 ): ResolvedOptions {
@@ -53,16 +74,19 @@ export function resolveOptions(
   if (!URL.canParse(apiUrl) || !/^https?:$/.test(new URL(apiUrl).protocol)) {
     throw new DormouseError('invalid_request', `not an http or https URL: ${apiUrl}`);
   }
-  const apiKey = options.apiKey ?? env.DORMOUSE_API_KEY;
-  if (apiKey === undefined || apiKey === '') {
-    throw new DormouseError('unauthorized', 'no API key', {
-      suggestion: 'Pass apiKey or set DORMOUSE_API_KEY; `dormouse up` prints one.',
-    });
-  }
   return {
     apiUrl: apiUrl.replace(/\/+$/, ''),
-    apiKey,
+    credentials: {},
     fetch: options.fetch,
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
   };
+}
+
+function credentialsOf(
+  token: string | undefined,
+  apiKey: string | undefined,
+): Readonly<Record<string, string>> | undefined {
+  if (token !== undefined && token !== '') return { authorization: `Bearer ${token}` };
+  if (apiKey !== undefined && apiKey !== '') return { 'x-api-key': apiKey };
+  return undefined;
 }

@@ -1,7 +1,9 @@
 export { SandboxState } from '@dormouse/contracts';
 export { DormouseError, type ErrorCode } from '@dormouse/errors';
+export type { Account, Me, NewAccount, Session, User } from './accounts.js';
 export { ApiError } from './api-error.js';
 export type { ApiKey, ApiKeys, CreatedApiKey } from './api-keys.js';
+export type { Audit, AuditEntry, ListAuditOptions } from './audit.js';
 export { Client } from './client.js';
 export { type CallOptions, type ClientOptions, DEFAULT_API_URL, type Fetch } from './client-options.js';
 export type { Command, ExecOptions, SpawnOptions } from './command.js';
@@ -35,4 +37,5 @@ export type {
 } from './sandbox-requests.js';
 export type { Sandboxes } from './sandboxes.js';
 export type { ListSnapshotsOptions, SnapshotInfo, SnapshotOptions, Snapshots } from './snapshots.js';
+export type { Member, Team, TeamRole, Teams } from './teams.js';
 export type { Template, Templates } from './templates.js';

@@ -25,7 +25,7 @@ export async function openSocket(
   const already = deadline.error();
   if (already) throw already;
   const socket = new WebSocket(`${options.apiUrl.replace(/^http/, 'ws')}${path}`, {
-    headers: { 'x-api-key': options.apiKey },
+    headers: options.credentials,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
   });

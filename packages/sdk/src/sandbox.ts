@@ -91,8 +91,8 @@ export class Sandbox implements AsyncDisposable {
    * of the scope; `keep()` changes that.
    */
   static async create(options: CreateOptions & ClientOptions & CallOptions = {}): Promise<Sandbox> {
-    const { apiUrl, apiKey, fetch, signal, timeoutMs, ...create } = options;
-    const transport = connect({ apiUrl, apiKey, fetch });
+    const { apiUrl, apiKey, token, fetch, signal, timeoutMs, ...create } = options;
+    const transport = connect({ apiUrl, apiKey, token, fetch });
     return new Sandbox(transport, await createSandbox(transport, create, { signal, timeoutMs }), true);
   }
 

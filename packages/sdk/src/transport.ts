@@ -12,7 +12,7 @@ export type Query = Readonly<Record<string, string | number | boolean | undefine
 
 /** A request in the terms of the API. */
 export interface ApiRequest extends CallOptions {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Begins with `/`. */
   readonly path: string;
   readonly query?: Query | undefined;
@@ -130,8 +130,8 @@ export class Transport {
   }
 
   async #attempt(request: ApiRequest, deadline: Deadline): Promise<AttemptResult> {
-    const { apiUrl, apiKey } = this.options;
-    const headers: Record<string, string> = { 'x-api-key': apiKey, ...request.headers };
+    const { apiUrl, credentials } = this.options;
+    const headers: Record<string, string> = { ...credentials, ...request.headers };
     if (request.json !== undefined) headers['content-type'] = 'application/json';
     let response: Response;
     try {
