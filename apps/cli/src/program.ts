@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { checkoutVersion } from './checkout.js';
+import { addAudit } from './commands/audit.js';
+import { addAuth } from './commands/auth.js';
 import { addCheckoutCommands } from './commands/checkout-commands.js';
 import { addCompletion } from './commands/completion.js';
 import { addDemo } from './commands/demo.js';
@@ -7,6 +9,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addKey } from './commands/key.js';
 import { addSandbox } from './commands/sandbox.js';
 import { addSnapshot } from './commands/snapshot.js';
+import { addTeam } from './commands/team.js';
 import { addTemplate } from './commands/template.js';
 import { addUp } from './commands/up.js';
 
@@ -31,6 +34,9 @@ export function buildProgram({ json = false }: { json?: boolean } = {}): Command
   addSnapshot(program);
   addTemplate(program);
   addKey(program);
+  addAuth(program);
+  addTeam(program);
+  addAudit(program);
   addCheckoutCommands(program);
   addCompletion(program);
   return program;

@@ -10,9 +10,16 @@ export interface ConnectionFlags {
 
 /** Gives a command the options of {@link ConnectionFlags}. */
 export function withConnection(command: Command): Command {
+  return withServer(command).option(
+    '--api-key <key>',
+    'API key (default: DORMOUSE_API_KEY, else your login, else the one of the data directory)',
+  );
+}
+
+/** Gives a command the options that say where the server is, for those that need no key. */
+export function withServer(command: Command): Command {
   return withJson(command)
     .option('--api-url <url>', 'server (default: DORMOUSE_API_URL, else the running `up`)')
-    .option('--api-key <key>', 'API key (default: DORMOUSE_API_KEY, else the one of the data directory)')
     .option('--data <dir>', 'data directory (default: DORMOUSE_DATA, else /var/lib/dormouse)');
 }
 
