@@ -18,6 +18,12 @@ test('only the password that was hashed fits, to the letter', async () => {
   }
 });
 
+test('the same letters fit however a keyboard writes them', async () => {
+  const stored = await hashPassword('gru\u0308\u00dfe aus Z\u00fcrich');
+  expect(await verifyPassword(stored, 'gr\u00fc\u00dfe aus Zu\u0308rich')).toBe(true);
+  expect(await verifyPassword(stored, 'gru\u00dfe aus Zurich')).toBe(false);
+});
+
 test('a hash is to be made again when it is weaker than the present cost, not when it is stronger', async () => {
   const stored = await hashPassword(PASSWORD, { memoryKib: 64, passes: 2, lanes: 1 });
   expect(needsRehash(stored, { memoryKib: 64, passes: 2, lanes: 1 })).toBe(false);

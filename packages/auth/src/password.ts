@@ -20,7 +20,7 @@ const ARGON2ID = 2;
 
 /** A hash to keep, in the PHC format: it names its algorithm and cost and holds its salt. */
 export function hashPassword(password: string, cost: PasswordCost = PASSWORD_COST): Promise<string> {
-  return hash(password, {
+  return hash(canonical(password), {
     algorithm: ARGON2ID,
     memoryCost: cost.memoryKib,
     timeCost: cost.passes,
@@ -30,7 +30,12 @@ export function hashPassword(password: string, cost: PasswordCost = PASSWORD_COS
 
 /** Whether a password is the one that was hashed, in a time that does not depend on the password. */
 export function verifyPassword(stored: string, password: string): Promise<boolean> {
-  return verify(stored, password);
+  return verify(stored, canonical(password));
+}
+
+/** The same letters typed on another keyboard may come in other code points (NIST SP 800-63B, 3.1.1.2). */
+function canonical(password: string): string {
+  return password.normalize('NFKC');
 }
 
 /** Whether a hash is weaker than those that are made now. One that is stronger stays. */

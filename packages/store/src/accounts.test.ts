@@ -2,6 +2,8 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type EmbeddedPostgres,
@@ -10,6 +12,10 @@ import {
   type TeamRecord,
   type UserRecord,
 } from './index.js';
+import { accountsAndSandboxes } from './migrations/0001-accounts-and-sandboxes.js';
+import { snapshots } from './migrations/0002-snapshots.js';
+import { accounts } from './migrations/0003-accounts.js';
+import type { Database } from './schema.js';
 
 let dir: string;
 let database: EmbeddedPostgres;
@@ -151,6 +157,88 @@ describe('members', () => {
     const rest = await store.system.accounts.teams(user.id, { limit: 2, cursor: first.nextCursor ?? '' });
     expect([...first.items, ...rest.items]).toHaveLength(3);
     expect(rest.nextCursor).toBeNull();
+  });
+});
+
+describe('the migration to accounts', () => {
+  test('has keys of before act for the owner of their team, and lets the old roles be', async () => {
+    const name = 'before_accounts';
+    const client = new pg.Client(database.databaseUrl);
+    await client.connect();
+    await client.query(`create database ${name}`);
+    await client.end();
+    const url = database.databaseUrl.replace('/dormouse?', `/${name}?`);
+    expect(url).not.toBe(database.databaseUrl);
+    const pool = new pg.Pool({ connectionString: url });
+    const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+    try {
+      await accountsAndSandboxes.up(db);
+      await snapshots.up(db);
+      const { id: team_id } = await db
+        .insertInto('teams')
+        .values({ name: 'old' })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      const { id: owner } = await db
+        .insertInto('users')
+        .values({ email: 'owner@example.org' })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      const { id: member } = await db
+        .insertInto('users')
+        .values({ email: 'member@example.org' })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      await db
+        .insertInto('team_members')
+        .values([
+          { team_id, user_id: member, role: 'member' },
+          { team_id, user_id: owner, role: 'owner' },
+        ])
+        .execute();
+      const key = (digit: string, user_id: string | null) => ({
+        team_id,
+        user_id,
+        name: digit,
+        lookup: digit.repeat(8),
+        hash: digit.repeat(64),
+      });
+      await db
+        .insertInto('api_keys')
+        .values([key('1', null), key('2', member)])
+        .execute();
+
+      await accounts.up(db);
+      const keys = await db.selectFrom('api_keys').select(['name', 'user_id']).orderBy('name').execute();
+      expect(keys).toEqual([
+        { name: '1', user_id: owner },
+        { name: '2', user_id: member },
+      ]);
+      await db.updateTable('team_members').set({ role: 'admin' }).where('user_id', '=', member).execute();
+      const king = db.updateTable('team_members').set({ role: 'king' as 'owner' });
+      await expect(king.execute()).rejects.toThrow('team_members_role_check');
+    } finally {
+      await db.destroy();
+    }
+  });
+
+  test('the local key works again when its person has been taken out of every team', async () => {
+    const access = {
+      email: 'local@localhost',
+      teamName: 'default',
+      keyName: 'file',
+      lookup: 'c'.repeat(8),
+      hash: 'c'.repeat(64),
+    };
+    const first = await store.system.ensureLocalAccess(access);
+    const { members } = store.forTeam(first);
+    const local = (await members.list({ limit: 1 })).items[0]!;
+    await members.add((await person()).user.email, 'owner', 10);
+    await members.remove(local.id, anything);
+    const second = await store.system.ensureLocalAccess(access);
+    expect(second).not.toBe(first);
+    const [candidate] = await store.system.accounts.keysByLookup(access.lookup);
+    expect(candidate).toMatchObject({ team_id: second, user_id: local.id, maker_role: 'owner' });
   });
 });
 

@@ -3,6 +3,8 @@ import { hashPassword, SessionTokens } from '@dormouse/auth';
 import type { CreatedApiKey, Me, Session } from '@dormouse/contracts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { openAccess } from '../access/access.js';
+import { createApi } from '../api.js';
 import { startTestControlPlane, type TestControlPlane } from '../testing/control-plane.js';
 import { ask, newPerson, PASSWORD, type Refusal } from '../testing/people.js';
 
@@ -144,13 +146,20 @@ describe('tokens', () => {
   });
 
   test('two control planes on one database accept each other’s', async () => {
-    const { accounts } = plane.services.store.system;
-    const [one, two] = await Promise.all([
-      accounts.secret('some', new Uint8Array(32).fill(1)),
-      accounts.secret('some', new Uint8Array(32).fill(2)),
-    ]);
-    expect(Buffer.from(one).equals(two)).toBe(true);
-    expect(one).toHaveLength(32);
+    const { services } = plane;
+    const other = createApi({ ...services, access: await openAccess(services.store, services.access) });
+    const { token } = await newPerson(plane);
+    const me = await other.request('/v1/me', { headers: { authorization: `Bearer ${token}` } }, {});
+    expect(me.status).toBe(200);
+    const json = { email: 'elsewhere@example.org', password: PASSWORD };
+    const headers = { 'content-type': 'application/json' };
+    const signedUp = await other.request(
+      '/v1/auth/signup',
+      { method: 'POST', headers, body: JSON.stringify(json) },
+      {},
+    );
+    const there = ((await signedUp.json()) as Session).token;
+    expect((await ask<Me>(plane, 'GET', '/v1/me', { token: there })).body.user?.email).toBe(json.email);
   });
 
   test('open the exec stream, in a header or in the first message', async () => {
