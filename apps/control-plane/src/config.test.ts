@@ -16,6 +16,7 @@ test('what is left out has a default', () => {
     credentialsPath: '/data/credentials.json',
     logLevel: 'info',
     supervised: false,
+    signUpOpen: true,
     limits: {
       signUps: { limit: 10, windowSec: 3600 },
       logIns: { limit: 30, windowSec: 300 },

@@ -34,6 +34,7 @@ const environment = z.object({
   DORMOUSE_CREDENTIALS: z.string('must be set: the path of credentials.json').min(1),
   DORMOUSE_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   DORMOUSE_SUPERVISED: z.enum(['0', '1']).default('0'),
+  DORMOUSE_SIGNUP: z.enum(['open', 'closed'], 'must be open or closed').default('open'),
   DORMOUSE_SIGNUPS_PER_ADDRESS: rate.prefault('10/3600'),
   DORMOUSE_LOGINS_PER_ADDRESS: rate.prefault('30/300'),
   DORMOUSE_LOGINS_PER_EMAIL: rate.prefault('10/900'),
@@ -53,6 +54,8 @@ export interface Config {
   readonly logLevel: string;
   /** Leave when stdin closes: whoever started us is gone. */
   readonly supervised: boolean;
+  /** Whether anybody may make an account. */
+  readonly signUpOpen: boolean;
   readonly limits: AccessLimits;
   /** How many proxies stand before us and add to X-Forwarded-For; 0: the header is not believed. */
   readonly trustedProxies: number;
@@ -79,6 +82,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     credentialsPath: value.DORMOUSE_CREDENTIALS,
     logLevel: value.DORMOUSE_LOG_LEVEL,
     supervised: value.DORMOUSE_SUPERVISED === '1',
+    signUpOpen: value.DORMOUSE_SIGNUP === 'open',
     limits: {
       signUps: value.DORMOUSE_SIGNUPS_PER_ADDRESS,
       logIns: value.DORMOUSE_LOGINS_PER_ADDRESS,

@@ -7,10 +7,15 @@ import { Passwords } from './passwords.js';
 export interface Access {
   readonly tokens: SessionTokens;
   readonly passwords: Passwords;
+  /** Whether anybody may make an account. */
+  readonly signUpOpen: boolean;
   readonly limits: AccessLimits;
   /** How many proxies add to X-Forwarded-For. */
   readonly trustedProxies: number;
 }
+
+/** What is configured of it. */
+export type AccessOptions = Pick<Access, 'signUpOpen' | 'limits' | 'trustedProxies'>;
 
 /** Name of the secret that signs tokens, in the database. */
 const TOKEN_SECRET = 'session-tokens';
@@ -22,8 +27,9 @@ const TOKEN_SECRET = 'session-tokens';
  */
 export async function openAccess(
   store: Store,
-  { limits, trustedProxies }: Pick<Access, 'limits' | 'trustedProxies'>,
+  { signUpOpen, limits, trustedProxies }: AccessOptions,
 ): Promise<Access> {
   const secret = await store.system.accounts.secret(TOKEN_SECRET, generateTokenSecret());
-  return { tokens: new SessionTokens(secret), passwords: new Passwords(), limits, trustedProxies };
+  const tokens = new SessionTokens(secret);
+  return { tokens, passwords: new Passwords(), signUpOpen, limits, trustedProxies };
 }

@@ -52,6 +52,22 @@ describe('signing up', () => {
     expect(body.teams.map(({ id }) => id)).toEqual([winner.team.id]);
   });
 
+  test('is refused where it is closed, and logging in is not', async () => {
+    const { user } = await newPerson(plane);
+    const { access } = plane.services;
+    Object.assign(access, { signUpOpen: false });
+    try {
+      const { status, body } = await signUp({ email: 'late@example.org', password: PASSWORD });
+      expect([status, body.error]).toMatchObject([
+        403,
+        { code: 'forbidden', message: 'nobody can sign up at this server' },
+      ]);
+      expect((await logIn(user.email, PASSWORD)).status).toBe(200);
+    } finally {
+      Object.assign(access, { signUpOpen: true });
+    }
+  });
+
   test.each([
     [{ email: 'no address', password: PASSWORD }, 'email: must be an e-mail address'],
     [{ email: 'admin@localhost', password: PASSWORD }, 'email: must be an e-mail address'],

@@ -20,7 +20,7 @@ const signup = createRoute({
   summary: 'Sign up',
   description: [
     'Makes an account and a team of its own. The token works as `Authorization: Bearer` wherever an API key does.',
-    'By default 10 sign-ups an hour from one address; `Retry-After` tells when the next one is possible.',
+    'By default 10 sign-ups an hour from one address; `Retry-After` tells when the next one is possible. A server may be closed.',
   ].join(' '),
   security: [],
   ...audited('user.signup'),
@@ -28,7 +28,7 @@ const signup = createRoute({
   request: { body: jsonRequest(SignUpRequest) },
   responses: {
     201: json(Session, 'You are logged in'),
-    ...errors('email_taken', 'payload_too_large', 'unavailable'),
+    ...errors('forbidden', 'email_taken', 'payload_too_large', 'unavailable'),
   },
 });
 

@@ -17,13 +17,14 @@ export interface Member {
 /**
  * Makes a user and the user's own team.
  *
- * @throws DormouseError `invalid_request`, `too_many_requests` or `email_taken`
+ * @throws DormouseError `forbidden` where sign-ups are closed, `invalid_request`, `too_many_requests` or `email_taken`
  */
 export async function signUp(
   { store, access }: Services,
   { email, password, name }: SignUpRequest,
   address: string | null,
 ): Promise<Member> {
+  if (!access.signUpOpen) throw new DormouseError('forbidden', 'nobody can sign up at this server');
   const problem = passwordProblem(password);
   if (problem !== undefined) throw new DormouseError('invalid_request', `password: ${problem}`);
   await takeTry(store.system.rateLimits, byAddress('signUps', address), access.limits.signUps);

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { generateApiKey } from '@dormouse/auth';
 import { Store } from '@dormouse/store';
-import { type Access, openAccess } from '../access/access.js';
+import { type AccessOptions, openAccess } from '../access/access.js';
 import type { AccessLimits } from '../access/limits.js';
 import type { Services } from '../context.js';
 import { createMetrics } from '../http/metrics.js';
@@ -45,9 +45,7 @@ const NO_LIMITS: AccessLimits = {
 };
 
 /** Starts everything; several seconds for the database. */
-export async function startTestControlPlane(
-  access: Partial<Pick<Access, 'limits' | 'trustedProxies'>> = {},
-): Promise<TestControlPlane> {
+export async function startTestControlPlane(access: Partial<AccessOptions> = {}): Promise<TestControlPlane> {
   const database = await startTemporaryDatabase();
   const host = await startScriptedHost();
   const store = await Store.open({ databaseUrl: database.databaseUrl });
@@ -63,7 +61,7 @@ export async function startTestControlPlane(
     metrics: createMetrics(store),
     inFlight: new InFlight(),
     operations: new Operations(),
-    access: await openAccess(store, { limits: NO_LIMITS, trustedProxies: 1, ...access }),
+    access: await openAccess(store, { signUpOpen: true, limits: NO_LIMITS, trustedProxies: 1, ...access }),
     version: '0.0.0-test',
   };
   const server = await startServer(services, { host: '127.0.0.1', port: 0 });
