@@ -72,12 +72,14 @@ async function main(): Promise<void> {
   const back = host.resumeAll().then((count) => {
     if (count > 0) log.info({ count }, `${count} sandboxes that were paused with the host are back`);
   });
+  host.startExpiry();
   const collecting = setInterval(() => void host.collect(), COLLECT_EVERY_MS);
 
   const request = await stopRequested(configuration.supervised);
   clearInterval(collecting);
   await back;
   log.info({ request }, 'stopping');
+  await host.stopExpiry();
   await server.close();
   if (request === 'shut-down') {
     const { paused, shutDown } = await host.pauseAll('shut down with the host agent');

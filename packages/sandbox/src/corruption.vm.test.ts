@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { QemuDriver } from '@dormouse/vmm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generationsDir } from './host-config.js';
+import { DEFAULT_POLICY } from './policy.js';
 import type { Sandbox } from './sandbox.js';
 import { newSandboxId } from './sandbox-spec.js';
 import { runInGuest } from './testing/run-in-guest.js';
@@ -65,14 +66,18 @@ describe.each(['flipped in one bit', 'cut short', 'missing'])('hazard 6: an arti
     const { generationId } = sandbox.journal.paused!;
     for (const name of MEMORY_FILES) {
       await damaged(artifact(generationId, name), how, async () => {
-        const resumed = vm.host.resume(sandbox.id, 2, { failOnMemoryLoss: true });
+        const resumed = vm.host.resume(sandbox.id, 2, {
+          policy: { ...DEFAULT_POLICY, onMemoryLoss: 'fail' },
+        });
         await expect(resumed, name).rejects.toMatchObject({ code: 'snapshot_corrupt' });
         expect(sandbox.journal.state, name).toBe('paused');
       });
     }
     await damaged(artifact(generationId, 'memory.map'), how, async () => {
-      await vm.host.resume(sandbox.id, 2);
+      await vm.host.resume(sandbox.id, 2, { policy: DEFAULT_POLICY });
     });
+    const told = vm.host.events.pending().filter(({ sandboxId }) => sandboxId === sandbox.id);
+    expect(told.map(({ kind }) => kind)).toEqual(['rebooted']);
     expect(sandbox.journal).toMatchObject({ state: 'running', resumedBy: 'reboot' });
     expect(sandbox.journal.reason).toMatch(/^its memory was lost: memory\.map of generation/);
     const { stdout } = await runInGuest(await sandbox.guest(), 'cat /home/user/file; ls /dev/shm');

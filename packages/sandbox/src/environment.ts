@@ -4,15 +4,13 @@ import type { GenerationStore } from '@dormouse/snapshot';
 import type { Accelerator, VmDriver } from '@dormouse/vmm';
 import type { DiskLayers } from './disk.js';
 import type { HostConfig } from './host-config.js';
+import type { HostEvents } from './host-events.js';
 import type { ReadyPool } from './ready-pool.js';
+import type { SandboxLog } from './sandbox-log.js';
 import type { StandbyPool } from './standby-pool.js';
 import type { VmSlots } from './vm-slots.js';
 
-/** Where a sandbox reports what operators want to know. */
-export interface SandboxLog {
-  info(fields: Readonly<Record<string, unknown>>, message: string): void;
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
-}
+export type { SandboxLog } from './sandbox-log.js';
 
 /** How much a moment may lie in or on before it is copied into one. */
 export interface ChainLimits {
@@ -66,4 +64,5 @@ export interface SandboxEnvironment extends HostEnvironment {
   readonly pageServers: PageServerPool;
   readonly standbyPool: StandbyPool;
   readonly readyPool: ReadyPool;
+  readonly events: HostEvents;
 }

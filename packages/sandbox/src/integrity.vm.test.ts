@@ -36,9 +36,10 @@ async function newSandbox(): Promise<Sandbox> {
 }
 
 /** Pauses and resumes a sandbox; what it was paused in. */
-async function pauseAndResume(sandbox: Sandbox): Promise<string> {
+async function pauseAndResume(sandbox: Sandbox, by: 'hand' | 'timeout' = 'hand'): Promise<string> {
   const { id, journal } = sandbox;
-  await vm.host.pause(id, journal.generation, 'full');
+  if (by === 'hand') await vm.host.pause(id, journal.generation, 'full');
+  else expect(await sandbox.expire(() => true)).toBe(true);
   expect(sandbox.journal.state).toBe('paused');
   expect((await vm.presence()).processes).toEqual([]);
   const { generationId } = sandbox.journal.paused!;
@@ -79,7 +80,7 @@ describe('a sandbox that is paused and resumed', () => {
       const before = await witness.state();
       const files = await witness.files();
 
-      await pauseAndResume(sandbox);
+      await pauseAndResume(sandbox, cycle % 2 === 0 ? 'timeout' : 'hand');
 
       const after = await witness.state();
       expect(await witness.files()).toEqual(files);

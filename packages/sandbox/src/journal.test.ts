@@ -17,8 +17,11 @@ describe('a journal', () => {
         vm: { ...DEAD_VM, uid: 1_907_000_000 },
         disk: { layers: ['ly1', 'ly0'], base: { kind: 'generation', id: 'gn1' } },
         memoryBase: 'gn1',
-        paused: { generationId: 'gn2', kind: 'full', atMs: 1_767_323_060_000 },
+        paused: { generationId: 'gn2', kind: 'full', atMs: 1_767_323_060_000, cause: 'shutdown' },
         intent: 'gn3',
+        intentCause: 'timeout',
+        stopCause: 'timeout',
+        policy: { timeoutSec: 600, onTimeout: 'kill', onMemoryLoss: 'fail' },
         resumeAtStart: true,
         resumedBy: 'reboot',
         snapshotId: 'sn1',
@@ -47,6 +50,15 @@ describe('a journal', () => {
     expect(await readJournal(path)).toStrictEqual(journalOf(ID, { state: 'stopped' }));
   });
 
+  test('of the version before never times out', async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, 'journal.json');
+    const { policy: _none, ...journal } = journalOf(ID);
+    await writeFile(path, JSON.stringify({ ...journal, version: 2 }));
+    expect(await readJournal(path)).toEqual(journalOf(ID));
+    expect(journalOf(ID).policy).toEqual({ timeoutSec: 0, onTimeout: 'pause', onMemoryLoss: 'reboot' });
+  });
+
   test('that is not there is none', async () => {
     await using directory = await temporaryDirectory();
     expect(await readJournal(join(directory.path, 'journal.json'))).toBeUndefined();
@@ -57,7 +69,7 @@ describe('a journal', () => {
     ['empty', ''],
     ['torn', whole.slice(0, -10)],
     ['all zeros', '\0'.repeat(whole.length)],
-    ['of another version', JSON.stringify({ ...journalOf(ID), version: 3 })],
+    ['of another version', JSON.stringify({ ...journalOf(ID), version: 4 })],
     ['in a state that is none', JSON.stringify({ ...journalOf(ID), state: 'happy' })],
     ['without a spec', JSON.stringify({ ...journalOf(ID), spec: undefined })],
     ['of an id that is a path', JSON.stringify(journalOf('../../../etc/passwd/xxx'))],

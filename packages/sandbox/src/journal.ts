@@ -5,6 +5,7 @@ import type { SandboxState } from '@dormouse/lifecycle';
 import { replaceFile } from '@dormouse/rootfs';
 import { z } from 'zod';
 import type { Disk } from './disk.js';
+import { DEFAULT_POLICY, type Policy, policySchema } from './policy.js';
 import { SANDBOX_ID, type SandboxSpec } from './sandbox-spec.js';
 import type { VmSlotRecord } from './vm-slots.js';
 
@@ -13,11 +14,12 @@ export type HostState = Exclude<SandboxState, 'error'>;
 
 /** The durable truth about one sandbox: enough to find its VM, or to clean up after it, when the agent has died. */
 export interface Journal {
-  readonly version: 2;
+  readonly version: 3;
   readonly id: string;
   readonly generation: number;
   readonly state: HostState;
   readonly spec: SandboxSpec;
+  readonly policy: Policy;
   /** The VM process and its place, while there is one. */
   readonly vm?: (VmSlotRecord & { readonly pid: number; readonly startTicks: number }) | undefined;
   /** The disk of the VM. */
@@ -28,17 +30,24 @@ export interface Journal {
   readonly paused?: PausedMoment | undefined;
   /** The generation that a pause in progress is making. */
   readonly intent?: string | undefined;
+  /** Why a pause in progress was begun, when nobody asked for it. */
+  readonly intentCause?: PauseCause | undefined;
   /** Paused only because the host stopped: resumed when it is back. */
   readonly resumeAtStart?: boolean | undefined;
   /** How its present VM came to life, unless it was created so. */
   readonly resumedBy?: 'memory' | 'reboot' | undefined;
   /** The snapshot it was spawned from. */
   readonly snapshotId?: string | undefined;
+  /** Why it is being removed, when nobody asked for it. */
+  readonly stopCause?: 'timeout' | undefined;
   /** Why it stopped, or why it was booted instead of restored. */
   readonly reason?: string | undefined;
   readonly createdAtMs: number;
   readonly startedAtMs?: number | undefined;
 }
+
+/** Why a sandbox was paused, when nobody asked for it: its time had passed, or the host stopped. */
+export type PauseCause = 'timeout' | 'shutdown';
 
 /** A frozen sandbox. */
 export interface PausedMoment {
@@ -46,6 +55,8 @@ export interface PausedMoment {
   readonly kind: 'full' | 'disk';
   /** Unix milliseconds. */
   readonly atMs: number;
+  /** Absent: somebody asked for it. */
+  readonly cause?: PauseCause | undefined;
 }
 
 export const specSchema: z.ZodType<SandboxSpec> = z.object({
@@ -65,8 +76,11 @@ const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('image'), id: z.string() }),
 ]);
 
+const causeSchema = z.enum(['timeout', 'shutdown']).optional();
+
 const journalSchema: z.ZodType<Journal> = z.object({
-  version: z.literal(2),
+  // Version 2 had no policy.
+  version: z.literal([2, 3]).transform(() => 3 as const),
   id: z.string().regex(SANDBOX_ID),
   generation: z.int(),
   state: z.enum([
@@ -80,6 +94,7 @@ const journalSchema: z.ZodType<Journal> = z.object({
     'stopped',
   ]),
   spec: specSchema,
+  policy: policySchema.default(DEFAULT_POLICY),
   vm: z
     .object({
       slot: z.string().regex(/^vm[0-9a-f]{16}$/),
@@ -90,11 +105,20 @@ const journalSchema: z.ZodType<Journal> = z.object({
     .optional(),
   disk: z.object({ layers: z.array(z.string()).min(1), base: backingSchema }).optional(),
   memoryBase: z.string().optional(),
-  paused: z.object({ generationId: z.string(), kind: z.enum(['full', 'disk']), atMs: z.int() }).optional(),
+  paused: z
+    .object({
+      generationId: z.string(),
+      kind: z.enum(['full', 'disk']),
+      atMs: z.int(),
+      cause: causeSchema,
+    })
+    .optional(),
   intent: z.string().optional(),
+  intentCause: causeSchema,
   resumeAtStart: z.boolean().optional(),
   resumedBy: z.enum(['memory', 'reboot']).optional(),
   snapshotId: z.string().optional(),
+  stopCause: z.literal('timeout').optional(),
   reason: z.string().optional(),
   createdAtMs: z.int(),
   startedAtMs: z.int().optional(),

@@ -9,11 +9,14 @@ import { checkRoom, type HostRoom, measureRoom, memoryLeft } from './capacity.js
 import { Collector, type Roots } from './collector.js';
 import { DiskLayers } from './disk.js';
 import type { HostEnvironment, SandboxEnvironment } from './environment.js';
+import { ExpiryLoop } from './expiry-loop.js';
 import { FrozenTemplates } from './frozen-templates.js';
 import { generationsDir, sandboxesDir, sandboxPaths, snapshotsDir } from './host-config.js';
+import { HostEvents } from './host-events.js';
 import { type Journal, readJournal } from './journal.js';
 import { limited } from './limited.js';
 import { machineFacts } from './machine.js';
+import { DEFAULT_POLICY, type Policy } from './policy.js';
 import { type ReadyKind, ReadyPool, type ReadyVm } from './ready-pool.js';
 import { endReady, makeReady } from './ready-vm.js';
 import { DELETING_PREFIX, type Origin, type ResumeOptions, Sandbox } from './sandbox.js';
@@ -48,10 +51,20 @@ interface Admitted {
   readonly origin: Origin;
 }
 
+/** What a new sandbox is made of. */
+interface Plan {
+  readonly spec: SandboxSpec;
+  readonly origin: Origin;
+  readonly snapshotId?: string | undefined;
+  readonly policy?: Policy | undefined;
+}
+
 /** A child of a fork, by name. */
 export interface ForkChild {
   readonly id: string;
   readonly generation: number;
+  /** Default: the source's. */
+  readonly policy?: Policy | undefined;
 }
 
 /** What became of a child. */
@@ -71,12 +84,34 @@ export class SandboxHost {
   /** Work nobody waits for, ended with the host. */
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  readonly #expiry: ExpiryLoop;
 
   private constructor(environment: SandboxEnvironment, snapshots: Snapshots, frozen: FrozenTemplates) {
     this.#environment = environment;
     this.#snapshots = snapshots;
     this.#frozen = frozen;
     this.#collector = new Collector(environment.store, environment.layers, environment.log);
+    this.#expiry = new ExpiryLoop({
+      list: () => this.list(),
+      expire: (id, isDue) => this.#expire(this.get(id), isDue),
+      onFailed: (id, error) => this.#onExpiryFailed(id, error),
+      log: environment.log,
+    });
+  }
+
+  /** What this host has done with sandboxes by itself. */
+  get events(): HostEvents {
+    return this.#environment.events;
+  }
+
+  /** From here sandboxes whose time has passed are paused, or removed. */
+  startExpiry(): void {
+    this.#expiry.start();
+  }
+
+  /** Begins no such pause any more, and resolves when none is under way. */
+  async stopExpiry(): Promise<void> {
+    await this.#expiry.close();
   }
 
   /**
@@ -101,6 +136,7 @@ export class SandboxHost {
       pageServers: new PageServerPool(),
       standbyPool: new StandbyPool({ ...given, slots, size: given.standbys ?? 0 }),
       readyPool,
+      events: await HostEvents.open(join(config.dataDir, 'events.jsonl'), given.log),
     };
     const snapshots = await Snapshots.open(snapshotsDir(config));
     const frozen = await FrozenTemplates.open(join(config.dataDir, 'frozen'));
@@ -156,7 +192,8 @@ export class SandboxHost {
       return limited(PARALLEL_STARTS, children, async (child): Promise<ForkResult> => {
         try {
           const spec = { ...source.spec, hostname: child.id };
-          const plan = async () => ({ spec, origin, snapshotId });
+          const { policy = source.journal.policy } = child;
+          const plan = async () => ({ spec, origin, snapshotId, policy });
           return { id: child.id, sandbox: await this.#create(child.id, child.generation, plan) };
         } catch (error) {
           return { id: child.id, error: fromUnknown(error) };
@@ -249,7 +286,7 @@ export class SandboxHost {
     const known = this.#frozen.find(name, template.imageId, facts);
     if (known !== undefined && (await this.#environment.store.list()).includes(known)) return 'was frozen';
     await this.#checkMemory(spec);
-    const booted = this.#sandbox(id, 1, spec, undefined);
+    const booted = this.#sandbox(id, 1, spec);
     await booted.create({ kind: 'boot' });
     const generationId = await this.#scratch(booted, async (sandbox) => {
       if (template.ready !== undefined) await awaitReady(await sandbox.guest(), template.ready);
@@ -260,7 +297,7 @@ export class SandboxHost {
       });
     });
     const again = newSandboxId();
-    const copy = this.#sandbox(again, 1, { ...spec, hostname: again }, undefined);
+    const copy = this.#sandbox(again, 1, { ...spec, hostname: again });
     await copy.create({ kind: 'generation', id: generationId, orBoot: false });
     await this.#scratch(copy, async (sandbox) => {
       const guest = await sandbox.guest();
@@ -319,9 +356,11 @@ export class SandboxHost {
     const results = await limited(PARALLEL_STARTS, waiting, async (sandbox) => {
       try {
         await this.resume(sandbox.id, sandbox.journal.generation + 1);
+        await sandbox.tell('resumed_with_host', 'the host is back');
         return true;
       } catch (error) {
         log.warn({ sandboxId: sandbox.id, err: fromUnknown(error) }, 'the sandbox stays paused');
+        await sandbox.tell('stays_paused', `it was not resumed with its host: ${fromUnknown(error).message}`);
         return false;
       }
     });
@@ -330,6 +369,7 @@ export class SandboxHost {
 
   /** Lets go of all VMs without ending them, and ends what only waits. */
   async release(): Promise<void> {
+    await this.stopExpiry();
     this.#closing.abort();
     await Promise.all(this.#background);
     await Promise.all(this.list().map((sandbox) => sandbox.release()));
@@ -338,20 +378,29 @@ export class SandboxHost {
     await this.#environment.pageServers.close();
   }
 
-  async #create(
-    id: string,
-    generation: number,
-    plan: () => Promise<{ spec: SandboxSpec; origin: Origin; snapshotId?: string | undefined }>,
-  ): Promise<Sandbox> {
+  async #expire(sandbox: Sandbox, isDue: () => boolean): Promise<boolean> {
+    if (!(await sandbox.expire(isDue))) return false;
+    if (sandbox.journal.state === 'paused') this.#shorten(sandbox);
+    else this.#forget(sandbox);
+    return true;
+  }
+
+  async #onExpiryFailed(id: string, error: Error): Promise<void> {
+    const sandbox = this.#sandboxes.get(id);
+    this.#environment.log.warn({ sandboxId: id, err: error }, 'its time has passed, but it was not paused');
+    if (sandbox?.journal.state === 'running') await sandbox.tell('pause_failed', error.message);
+  }
+
+  async #create(id: string, generation: number, plan: () => Promise<Plan>): Promise<Sandbox> {
     if (!SANDBOX_ID.test(id)) throw new DormouseError('invalid_request', `'${id}' is no sandbox id`);
     const present = this.#sandboxes.get(id);
     if (present !== undefined && present.journal.generation > generation) throw movedOn(present);
     const inFlight = this.#creating.get(id);
     if (inFlight !== undefined) return await inFlight.begun;
     if (present !== undefined) return present;
-    const admitted = plan().then(async ({ spec, origin, snapshotId }) => {
+    const admitted = plan().then(async ({ spec, origin, snapshotId, policy }) => {
       await this.#checkMemory(spec);
-      return { sandbox: this.#sandbox(id, generation, spec, snapshotId), origin };
+      return { sandbox: this.#sandbox(id, generation, spec, snapshotId, policy), origin };
     });
     const begun = this.#begin(admitted).finally(() => this.#creating.delete(id));
     this.#creating.set(id, { admitted, begun });
@@ -370,7 +419,8 @@ export class SandboxHost {
   }
 
   /** What a request means: everything that can be refused is refused here, before anything exists. */
-  async #plan(id: string, request: SandboxRequest) {
+  async #plan(id: string, request: SandboxRequest): Promise<Plan> {
+    const { policy } = request;
     if (request.snapshotId !== undefined) {
       const snapshot = this.#snapshots.get(request.snapshotId);
       const { generationId, spec: frozen } = snapshot;
@@ -381,7 +431,7 @@ export class SandboxHost {
         snapshot.kind === 'full'
           ? { kind: 'generation', id: generationId, orBoot: false }
           : { kind: 'disk', id: generationId };
-      return { spec, origin, snapshotId: snapshot.id };
+      return { spec, origin, policy, snapshotId: snapshot.id };
     }
     const template = await findTemplate(this.#environment.config.assetsDir, request.template);
     const spec = resolveSpec(id, request, template);
@@ -393,7 +443,7 @@ export class SandboxHost {
     }
     const origin: Origin =
       frozen === undefined ? { kind: 'boot' } : { kind: 'generation', id: frozen, orBoot: true };
-    return { spec, origin };
+    return { spec, origin, policy };
   }
 
   /** What only waits gives way to what somebody wants. */
@@ -425,13 +475,20 @@ export class SandboxHost {
     }
   }
 
-  #sandbox(id: string, generation: number, spec: SandboxSpec, snapshotId: string | undefined): Sandbox {
+  #sandbox(
+    id: string,
+    generation: number,
+    spec: SandboxSpec,
+    snapshotId?: string,
+    policy: Policy = DEFAULT_POLICY,
+  ): Sandbox {
     const journal: Journal = {
-      version: 2,
+      version: 3,
       id,
       generation,
       state: 'pending',
       spec,
+      policy,
       createdAtMs: Date.now(),
       ...(snapshotId === undefined ? {} : { snapshotId }),
     };

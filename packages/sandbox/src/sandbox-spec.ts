@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { cpus } from 'node:os';
 import { DormouseError } from '@dormouse/errors';
 import type { Template } from '@dormouse/rootfs';
+import type { Policy } from './policy.js';
 
 /** Sandbox ids become file names, so their form is checked wherever a path could be made from one. */
 export const SANDBOX_ID: RegExp = /^sb[a-z0-9]{20}$/;
@@ -24,6 +25,8 @@ export interface SandboxRequest {
   readonly internet: boolean;
   /** Default: the sandbox's id. */
   readonly hostname?: string;
+  /** Default: it never times out, and boots when its memory is lost. */
+  readonly policy?: Policy;
 }
 
 /** What a sandbox is made of. */

@@ -6,16 +6,20 @@ import { assertMove, isFinal, takesCommands } from '@dormouse/lifecycle';
 import type { Served } from '@dormouse/page-server';
 import type { Manifest } from '@dormouse/snapshot';
 import { type MicroVm, readConsoleLog, type VmExit } from '@dormouse/vmm';
+import { Activity } from './activity.js';
 import { bootVm } from './boot.js';
 import { type Checkpointed, checkpoint } from './checkpoint.js';
 import type { Disk } from './disk.js';
 import type { SandboxEnvironment } from './environment.js';
+import type { ExpiryView } from './expiry.js';
 import { GuestSession } from './guest-session.js';
 import { type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js';
+import type { HostEventKind } from './host-events.js';
 import { wakeAgain, wakeNew } from './identity.js';
-import { type Journal, type PausedMoment, writeJournal } from './journal.js';
+import { type Journal, type PauseCause, type PausedMoment, writeJournal } from './journal.js';
 import type { StartedVm } from './live-vm.js';
 import { pauseVm } from './pause.js';
+import type { Policy } from './policy.js';
 import { endReady } from './ready-vm.js';
 import { restoreVm } from './restore.js';
 import type { SandboxSpec } from './sandbox-spec.js';
@@ -30,6 +34,8 @@ const SHUTDOWN_TIMEOUT_MS = 15_000;
 /** The rest of a guest's memory comes within a second or two; the bound is for a host that swaps. */
 const LOAD_TIMEOUT_MS = 120_000;
 const LOAD_POLL_MS = 50;
+/** A pause that has begun takes seconds; a guest that hangs would take for ever. */
+const RELEASE_PATIENCE_MS = 30_000;
 
 /** What a new sandbox begins with. */
 export type Origin =
@@ -43,12 +49,17 @@ export type Origin =
 export interface ResumeOptions {
   /** Boot from the disk even where there is memory. Default no. */
   readonly reboot?: boolean;
-  /** When the memory is damaged, fail instead of booting from the disk. Default no. */
-  readonly failOnMemoryLoss?: boolean;
+  /** What the host does with it by itself, from now on. Default: as it was. */
+  readonly policy?: Policy | undefined;
 }
 
 /** How often a restore that breaks off is begun again before the sandbox is left paused. */
 const MAX_RESTORES = 3;
+
+/** Use of a guest that counts as activity until it is disposed. */
+export interface GuestUse extends Disposable {
+  readonly guest: Guest;
+}
 
 /** A VM and what belongs to it. */
 interface LiveVm {
@@ -70,16 +81,15 @@ export class Sandbox {
   #journal: Journal;
   #live: LiveVm | undefined;
   #destroying: Promise<void> | undefined;
-  #lastActiveAtMs: number;
+  readonly #activity = new Activity();
+  /** Its time has passed, and it is being paused or removed for that: nobody begins anything any more. */
+  #expiring = false;
   /** Restores in a row that broke off. */
   #brokenRestores = 0;
-  /** As the last resume was asked. */
-  #failOnMemoryLoss = false;
 
   constructor(environment: SandboxEnvironment, journal: Journal) {
     this.#environment = environment;
     this.#journal = journal;
-    this.#lastActiveAtMs = journal.startedAtMs ?? journal.createdAtMs;
     this.paths = sandboxPaths(environment.config, journal.id);
   }
 
@@ -96,9 +106,17 @@ export class Sandbox {
     return this.#journal.spec;
   }
 
-  /** Unix milliseconds of the last use. */
+  /** Unix milliseconds of the last use: now, while something is under way. */
   get lastActiveAtMs(): number {
-    return this.#lastActiveAtMs;
+    const { state, startedAtMs, createdAtMs } = this.#journal;
+    return takesCommands(state) ? this.#activity.lastWallMs : (startedAtMs ?? createdAtMs);
+  }
+
+  /** What decides when it times out. */
+  get expiry(): ExpiryView {
+    const { state, policy } = this.#journal;
+    const { inUse, lastMonotonicMs: lastActiveMs } = this.#activity;
+    return { state, policy, inUse, lastActiveMs };
   }
 
   /** Process id of the VM while there is one. */
@@ -131,7 +149,26 @@ export class Sandbox {
 
   /** Freezes it and frees its process and memory. One that is paused already stays as it is. When it fails it runs on. */
   pause(options: { readonly kind?: Manifest['kind']; readonly resumeAtStart?: boolean } = {}): Promise<void> {
-    return this.#queue.run(() => this.#pause(options.kind ?? 'full', options.resumeAtStart ?? false));
+    const cause = options.resumeAtStart === true ? 'shutdown' : undefined;
+    return this.#queue.run(() => this.#pause(options.kind ?? 'full', cause));
+  }
+
+  /**
+   * Pauses it, or frees everything, because its time has passed: unless it does not run, or `isDue` says when its turn
+   * comes that it is not so any more. Whether it did. When it fails it runs on.
+   */
+  expire(isDue: () => boolean): Promise<boolean> {
+    return this.#queue.run(async () => {
+      if (this.#journal.state !== 'running' || !isDue()) return false;
+      this.#expiring = true;
+      try {
+        if (this.#journal.policy.onTimeout === 'pause') await this.#pause('full', 'timeout');
+        else await this.#kill();
+      } finally {
+        this.#expiring = false;
+      }
+      return true;
+    });
   }
 
   /**
@@ -182,18 +219,35 @@ export class Sandbox {
   }
 
   /**
-   * The guest of a running sandbox, for commands and files. Counts as activity.
+   * The guest of a running sandbox, for something short. Counts as activity, once.
    *
    * @throws DormouseError `invalid_state` unless running, `guest_unreachable` when the guest does not answer
    */
   async guest(): Promise<Guest> {
-    const { state, reason } = this.#journal;
-    if (!takesCommands(state) || this.#live === undefined) {
-      const why = reason === undefined ? '' : `: ${reason}`;
-      throw new DormouseError('invalid_state', `the sandbox is ${state}${why}`);
+    const { session } = this.#usable();
+    this.#activity.touch();
+    return await session.guest();
+  }
+
+  /**
+   * The guest of a running sandbox, for something that may last: activity until it is disposed.
+   *
+   * @throws DormouseError like `guest`
+   */
+  async use(): Promise<GuestUse> {
+    const { session } = this.#usable();
+    const use = this.#activity.begin();
+    try {
+      return { guest: await session.guest(), [Symbol.dispose]: () => use[Symbol.dispose]() };
+    } catch (error) {
+      use[Symbol.dispose]();
+      throw error;
     }
-    this.touch();
-    return await this.#live.session.guest();
+  }
+
+  /** The guest of a running sandbox, for looking at it: no activity. @throws DormouseError like `guest` */
+  async observe(): Promise<Guest> {
+    return await this.#usable().session.guest();
   }
 
   /** What its restore was like, once all memory is there; undefined after a boot, and when it broke off. */
@@ -202,9 +256,30 @@ export class Sandbox {
     return result instanceof DormouseError ? undefined : result;
   }
 
-  /** Notes that somebody uses the sandbox. */
+  /** Notes that somebody uses the sandbox. @throws DormouseError `invalid_state` unless running */
   touch(): void {
-    this.#lastActiveAtMs = Date.now();
+    this.#usable();
+    this.#activity.touch();
+  }
+
+  /** What the host does with it by itself, from now on; undefined: as it was. @throws like `touch` */
+  setPolicy(policy: Policy | undefined): Promise<void> {
+    return this.#queue.run(async () => {
+      if (policy === undefined) return;
+      this.#usable();
+      await this.#record({ policy });
+    });
+  }
+
+  /** Tells what the host has done with it by itself. It is done all the same when that cannot be written down. */
+  async tell(kind: HostEventKind, reason: string, key?: string): Promise<void> {
+    const { events, log } = this.#environment;
+    const { id, generation } = this.#journal;
+    try {
+      await events.append({ kind, sandboxId: id, generation, reason, key });
+    } catch (error) {
+      log.warn({ sandboxId: id, kind, err: fromUnknown(error) }, 'an event was not written down');
+    }
   }
 
   /** The newest part of what the guest printed on its console. */
@@ -230,6 +305,8 @@ export class Sandbox {
 
   /** Lets go of the VM without ending it: for an agent that stops while its sandboxes run on. */
   async release(): Promise<void> {
+    // What has begun is finished, or rolled back, before anybody lets go; but nobody waits for ever.
+    await Promise.race([this.#queue.run(async () => {}), waitMs(RELEASE_PATIENCE_MS)]);
     const live = this.#live;
     // From here what becomes of the VM is no longer ours: a page server that is let go of looks like one that failed.
     this.#live = undefined;
@@ -331,7 +408,7 @@ export class Sandbox {
 
   #adopt(live: LiveVm): void {
     this.#live = live;
-    this.touch();
+    this.#activity.touch();
     void live.vm.exited.then((exit) => this.#queue.run(() => this.#onExit(live, exit))).catch(() => {});
     void live.loading?.then((result) => {
       if (result instanceof DormouseError) return this.#queue.run(() => this.#onLoadFailure(live, result));
@@ -374,6 +451,7 @@ export class Sandbox {
     const isLost = error.code === 'snapshot_corrupt';
     try {
       if (isLost ? this.#failOnMemoryLoss : this.#brokenRestores === MAX_RESTORES) throw error;
+      if (!isLost) await this.tell('restored_again', error.message);
       await this.#record({ state: 'resuming', generation });
       if (isLost) await this.#reboot(memoryBase, `its memory was lost: ${error.message}`);
       else await this.#resumeFrom({ generationId: memoryBase, kind: 'full', atMs: Date.now() }, {});
@@ -382,26 +460,30 @@ export class Sandbox {
         { sandboxId: this.id, err: fromUnknown(thrown) },
         'the sandbox stays paused',
       );
+      await this.tell('stays_paused', fromUnknown(thrown).message);
       if (this.#journal.state === 'resuming') await this.#record({ state: 'paused' });
     }
   }
 
-  async #pause(kind: Manifest['kind'], resumeAtStart: boolean): Promise<void> {
+  async #pause(kind: Manifest['kind'], cause: PauseCause | undefined): Promise<void> {
     if (this.#journal.state === 'paused') return;
     const live = await this.#readyToFreeze('paused');
     const paused = await pauseVm(this.#environment, {
       ...(await this.#freezable(live)),
       kind,
-      onBegun: (intent) => this.#record({ state: 'pausing', intent }),
+      onBegun: (intent) => this.#record({ state: 'pausing', intent, intentCause: cause }),
       onFailed: (error) => this.#runOn(live, kind, error),
     });
     // There is a new moment now, and the VM must not write to its disk any more: from here it only goes forward.
-    await this.#becomePaused({ ...paused, kind, atMs: Date.now() }, resumeAtStart);
+    await this.#becomePaused({ ...paused, kind, atMs: Date.now(), cause });
   }
 
-  async #becomePaused(paused: PausedMoment, resumeAtStart: boolean): Promise<void> {
+  async #becomePaused(paused: PausedMoment): Promise<void> {
     const { onStep } = this.#environment;
     const layers = this.#journal.disk?.layers ?? [];
+    // Told first: what is told twice, before a crash and after it, counts once.
+    await this.#tellPaused(paused);
+    const resumeAtStart = paused.cause === 'shutdown' ? true : undefined;
     await this.#record({ state: 'paused', ...NO_VM, paused, resumeAtStart });
     await onStep?.('recorded');
     await this.#endVm(
@@ -411,17 +493,37 @@ export class Sandbox {
     await onStep?.('freed');
   }
 
+  async #tellPaused({ cause, generationId }: PausedMoment): Promise<void> {
+    if (cause === undefined) return;
+    const reason = cause === 'timeout' ? this.#timedOut() : 'the host was shut down';
+    await this.tell(cause === 'timeout' ? 'auto_paused' : 'paused_with_host', reason, generationId);
+  }
+
+  #timedOut(): string {
+    return `it was not used for ${this.#journal.policy.timeoutSec} s`;
+  }
+
+  /** Frees everything, because its time has passed. The journal says so first: a crash does not leave half of it. */
+  async #kill(): Promise<void> {
+    await this.#record({ state: 'stopping', stopCause: 'timeout' });
+    this.#abort.abort();
+    await this.#removeEverything();
+    this.#destroying = Promise.resolve();
+  }
+
   async #resume(generation: number, options: ResumeOptions): Promise<void> {
     const { state, paused } = this.#journal;
+    const { policy = this.#journal.policy } = options;
     if (state === 'running') {
       if (generation > this.#journal.generation) await this.#record({ generation });
+      if (options.policy !== undefined) await this.#record({ policy });
+      this.#activity.touch();
       return;
     }
     if (state !== 'paused' || paused === undefined) {
       throw new DormouseError('invalid_state', `the sandbox is ${state}, so it cannot be resumed`);
     }
-    await this.#record({ state: 'resuming', generation });
-    this.#failOnMemoryLoss = options.failOnMemoryLoss === true;
+    await this.#record({ state: 'resuming', generation, policy });
     try {
       await this.#resumeFrom(paused, options);
     } catch (error) {
@@ -457,6 +559,11 @@ export class Sandbox {
     await this.#environment.store.verify(generationId, { diskOnly: true });
     const started = await this.#boot({ kind: 'generation', id: generationId });
     await this.#begin(started, { resumedBy: 'reboot', memoryBase: undefined, reason });
+    if (reason !== undefined) await this.tell('rebooted', reason);
+  }
+
+  get #failOnMemoryLoss(): boolean {
+    return this.#journal.policy.onMemoryLoss === 'fail';
   }
 
   async #moment(kind: Manifest['kind']): Promise<Manifest> {
@@ -514,7 +621,8 @@ export class Sandbox {
 
   /** A pause has failed: the VM runs on, if there still is one. */
   async #runOn(live: LiveVm, kind: Manifest['kind'], error: DormouseError): Promise<void> {
-    if (await this.#wake(live, kind, error)) await this.#record({ state: 'running', intent: undefined });
+    if (await this.#wake(live, kind, error))
+      await this.#record({ state: 'running', intent: undefined, intentCause: undefined });
     else await this.#becomeStopped(`its VM ended while it was being paused: ${error.message}`);
   }
 
@@ -542,7 +650,7 @@ export class Sandbox {
 
   async #reattach(): Promise<void> {
     const { store, slots, driver } = this.#environment;
-    const { state, vm: recorded, intent } = this.#journal;
+    const { state, vm: recorded, intent, intentCause: cause } = this.#journal;
     if (state === 'resuming') return await this.#record({ state: 'paused' });
     if (recorded === undefined) return await this.#becomeStopped('it had no VM');
     const slot = await slots.adopt(recorded);
@@ -556,13 +664,13 @@ export class Sandbox {
     }
     if (state === 'pausing' && committed) {
       const { kind } = store.read(intent);
-      return await this.#becomePaused({ generationId: intent, kind, atMs: Date.now() }, false);
+      return await this.#becomePaused({ generationId: intent, kind, atMs: Date.now(), cause });
     }
     if (vm === undefined) return await this.#becomeStopped('its VM ended while the host agent was away');
     if (state === 'pausing' || state === 'snapshotting') {
       await this.#correctDisk(vm);
       await this.#wake(this.#live!, 'disk', undefined);
-      await this.#record({ state: 'running', intent: undefined });
+      await this.#record({ state: 'running', intent: undefined, intentCause: undefined });
     }
   }
 
@@ -608,12 +716,16 @@ export class Sandbox {
 
   async #becomeStopped(reason: string): Promise<void> {
     await this.#endVm(new DormouseError('invalid_state', `the sandbox is stopped: ${reason}`));
+    await this.tell('stopped', reason, `${this.id} stopped ${this.#journal.generation}`);
     await this.#record({ state: 'stopped', reason, vm: undefined, intent: undefined });
   }
 
   async #removeEverything(): Promise<void> {
     const { paths } = this;
     const present = await readdir(paths.dir).catch(() => undefined);
+    const { stopCause, generation } = this.#journal;
+    if (stopCause === 'timeout')
+      await this.tell('killed', this.#timedOut(), `${this.id} killed ${generation}`);
     if (present !== undefined && !isFinal(this.#journal.state)) await this.#record({ state: 'stopping' });
     await this.#endVm(new DormouseError('not_found', 'the sandbox was deleted'));
     await this.#dropDisk();
@@ -639,6 +751,16 @@ export class Sandbox {
     if (slot !== undefined) await slots.release(slot);
   }
 
+  /** What there is of a sandbox that may be used. @throws DormouseError `invalid_state` */
+  #usable(): LiveVm {
+    const { state, reason } = this.#journal;
+    if (this.#expiring)
+      throw new DormouseError('invalid_state', 'the sandbox is being paused or ended: its time has passed');
+    if (takesCommands(state) && this.#live !== undefined) return this.#live;
+    const why = reason === undefined ? '' : `: ${reason}`;
+    throw new DormouseError('invalid_state', `the sandbox is ${state}${why}`);
+  }
+
   async #record(change: Partial<Journal>): Promise<void> {
     const next: Journal = { ...this.#journal, ...change };
     if (next.state !== this.#journal.state) assertMove(this.#journal.state, next.state);
@@ -649,7 +771,13 @@ export class Sandbox {
 }
 
 /** What the journal of a sandbox without a VM does not say. */
-const NO_VM = { vm: undefined, disk: undefined, memoryBase: undefined, intent: undefined } as const;
+const NO_VM = {
+  vm: undefined,
+  disk: undefined,
+  memoryBase: undefined,
+  intent: undefined,
+  intentCause: undefined,
+} as const;
 
 /** Of a restore that another process has begun, nobody here knows more than that it is over. */
 const NOTHING_SERVED: Served = {
@@ -661,6 +789,10 @@ const NOTHING_SERVED: Served = {
   untilLoadedMs: 0,
   requestLatencyUs: { p50: 0, p95: 0, max: 0 },
 };
+
+function waitMs(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
 
 function exitReason(exit: VmExit): string {
   if (exit.exitCode === 0) return 'the guest powered off or restarted';

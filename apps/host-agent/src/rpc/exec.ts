@@ -29,7 +29,9 @@ export async function* exec(
     throw new DormouseError('invalid_request', 'the first message of an exec is start or attach');
   }
   const sandbox = host.get(first.value.sandboxId);
-  const guest = await sandbox.guest();
+  // Until this call ends the sandbox is in use, however silent the process is.
+  using use = await sandbox.use();
+  const { guest } = use;
   const process = await (first.case === 'start'
     ? start(guest, first.value, signal)
     : attach(guest, first.value, signal));
@@ -46,9 +48,8 @@ export async function* exec(
   try {
     if (signal.aborted) onGone();
     yield create(ExecResponseSchema, { message: { case: 'started', value: { pid: process.pid } } });
-    const pump = pumpInput(input, process, () => sandbox.touch());
+    const pump = pumpInput(input, process);
     for await (const { channel, data } of process.output) {
-      sandbox.touch();
       yield create(ExecResponseSchema, { message: { case: channel, value: data } });
     }
     const { exitCode, signal: exitSignal } = await process.exit;
@@ -126,14 +127,12 @@ class Deadline {
 function pumpInput(
   input: AsyncIterator<ExecRequest>,
   process: GuestProcess,
-  onActivity: () => void,
 ): { readonly error?: DormouseError } {
   const pump: { error?: DormouseError } = {};
   const run = async (): Promise<void> => {
     for (;;) {
       const next = await input.next();
       if (next.done === true) return;
-      onActivity();
       await passOn(next.value, process);
     }
   };

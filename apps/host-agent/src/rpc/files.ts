@@ -21,9 +21,8 @@ export async function* readFile(
   request: ReadFileRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ReadFileResponse> {
-  const sandbox = host.get(request.sandboxId);
-  const guest = await sandbox.guest();
-  const { entry, data } = await guest.readFile(request.path, {
+  using use = await host.get(request.sandboxId).use();
+  const { entry, data } = await use.guest.readFile(request.path, {
     ...userOption(request.user),
     offset: request.offset,
     ...(request.length === undefined ? {} : { length: request.length }),
@@ -31,7 +30,6 @@ export async function* readFile(
   });
   yield create(ReadFileResponseSchema, { message: { case: 'entry', value: entryMessage(entry) } });
   for await (const chunk of data) {
-    sandbox.touch();
     yield create(ReadFileResponseSchema, { message: { case: 'data', value: chunk } });
   }
 }
@@ -47,17 +45,15 @@ export async function writeFile(
   if (first?.case !== 'start')
     throw new DormouseError('invalid_request', 'the first message of a write is start');
   const { sandboxId, path, user, mode, append } = first.value;
-  const sandbox = host.get(sandboxId);
-  const guest = await sandbox.guest();
+  using use = await host.get(sandboxId).use();
   const source = async function* (): AsyncGenerator<Uint8Array> {
     for (let next = await input.next(); next.done !== true; next = await input.next()) {
       if (next.value.message.case !== 'data')
         throw new DormouseError('invalid_request', 'only data follows start');
-      sandbox.touch();
       yield next.value.message.value;
     }
   };
-  return await guest.writeFile(path, source(), {
+  return await use.guest.writeFile(path, source(), {
     ...userOption(user),
     ...(mode === 0 ? {} : { mode }),
     append,
@@ -72,10 +68,10 @@ export async function* listDirectory(
   request: ListDirectoryRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ListDirectoryResponse> {
-  const guest = await host.get(request.sandboxId).guest();
+  using use = await host.get(request.sandboxId).use();
   const depth = request.depth === 0 ? 1 : request.depth;
   let entries = [];
-  for await (const entry of guest.list(request.path, { ...userOption(request.user), depth, signal })) {
+  for await (const entry of use.guest.list(request.path, { ...userOption(request.user), depth, signal })) {
     entries.push(entryMessage(entry));
     if (entries.length < ENTRIES_PER_MESSAGE) continue;
     yield create(ListDirectoryResponseSchema, { entries });

@@ -1,13 +1,16 @@
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { HostService } from '@dormouse/host-api';
-import { listTemplates, type SandboxHost } from '@dormouse/sandbox';
+import { type Guest, listTemplates, type SandboxHost } from '@dormouse/sandbox';
 import type { HostFacts } from '../host-facts.js';
 import type { RpcBoundary } from './boundary.js';
+import { watchEvents } from './events.js';
 import { exec } from './exec.js';
 import { listDirectory, readFile, userOption, writeFile } from './files.js';
 import {
   entryMessage,
+  eventMessage,
   forkMessage,
+  policyOf,
   processMessage,
   sandboxMessage,
   sandboxRequest,
@@ -27,7 +30,10 @@ export function hostService(
 ): Partial<ServiceImpl<typeof HostService>> {
   const answer = boundary.answer.bind(boundary);
   const stream = boundary.stream.bind(boundary);
-  const guestOf = (sandboxId: string) => host.get(sandboxId).guest();
+  const withGuest = async <T>(sandboxId: string, work: (guest: Guest) => Promise<T>): Promise<T> => {
+    using use = await host.get(sandboxId).use();
+    return await work(use.guest);
+  };
   return {
     getHost: () => answer(() => facts.describe(host)),
     listTemplates: () =>
@@ -35,9 +41,10 @@ export function hostService(
 
     listSandboxes: () => answer(async () => ({ sandboxes: host.list().map(sandboxMessage) })),
     getSandbox: ({ id }) => answer(async () => ({ sandbox: sandboxMessage(host.get(id)) })),
-    createSandbox: ({ id, generation, spec }) =>
+    createSandbox: ({ id, generation, spec, policy }) =>
       answer(async () => {
-        const request = sandboxRequest(spec ?? { $typeName: 'dormouse.host.v1.SandboxSpec', ...EMPTY_SPEC });
+        const wanted = spec ?? { $typeName: 'dormouse.host.v1.SandboxSpec', ...EMPTY_SPEC };
+        const request = sandboxRequest(wanted, policy);
         return { sandbox: sandboxMessage(await host.create(id, Number(generation), request)) };
       }),
     destroySandbox: ({ id }) =>
@@ -50,14 +57,34 @@ export function hostService(
       answer(async () => ({
         sandbox: sandboxMessage(await host.pause(id, Number(generation), diskOnly ? 'disk' : 'full')),
       })),
-    resumeSandbox: ({ id, generation, reboot, failOnMemoryLoss }) =>
+    resumeSandbox: ({ id, generation, reboot, policy }) =>
       answer(async () => ({
-        sandbox: sandboxMessage(await host.resume(id, Number(generation), { reboot, failOnMemoryLoss })),
+        sandbox: sandboxMessage(
+          await host.resume(id, Number(generation), { reboot, policy: policyOf(policy) }),
+        ),
       })),
     forkSandbox: ({ id, children }) =>
       answer(async () => {
-        const wanted = children.map((child) => ({ id: child.id, generation: Number(child.generation) }));
+        const wanted = children.map((child) => ({
+          id: child.id,
+          generation: Number(child.generation),
+          policy: policyOf(child.policy),
+        }));
         return { results: (await host.fork(id, wanted)).map(forkMessage) };
+      }),
+    touchSandbox: ({ id, policy }) =>
+      answer(async () => {
+        const sandbox = host.get(id);
+        sandbox.touch();
+        await sandbox.setPolicy(policyOf(policy));
+        return { sandbox: sandboxMessage(sandbox) };
+      }),
+    listEvents: () => answer(async () => ({ events: host.events.pending().map(eventMessage) })),
+    watchEvents: (_request, context) => stream(context, (signal) => watchEvents(host.events, signal)),
+    acknowledgeEvents: ({ number }) =>
+      answer(async () => {
+        await host.events.acknowledge(Number(number));
+        return {};
       }),
     createSnapshot: ({ id, sandboxId, diskOnly }) =>
       answer(async () => {
@@ -77,11 +104,11 @@ export function hostService(
     exec: (requests, context) => stream(context, (signal) => exec(host, requests, signal)),
     listProcesses: ({ sandboxId }) =>
       answer(async () => ({
-        processes: (await (await guestOf(sandboxId)).listProcesses()).map(processMessage),
+        processes: (await (await host.get(sandboxId).observe()).listProcesses()).map(processMessage),
       })),
     signalProcess: ({ sandboxId, pid, signal }) =>
       answer(async () => {
-        await (await guestOf(sandboxId)).signalProcess(pid, signal);
+        await withGuest(sandboxId, (guest) => guest.signalProcess(pid, signal));
         return {};
       }),
 
@@ -90,31 +117,33 @@ export function hostService(
       answer(async () => ({ entry: entryMessage(await writeFile(host, requests, signal)) })),
     statFile: ({ sandboxId, path, user }, { signal }) =>
       answer(async () => {
-        const guest = await guestOf(sandboxId);
-        return { entry: entryMessage(await guest.stat(path, { ...userOption(user), signal })) };
+        const options = { ...userOption(user), signal };
+        return { entry: entryMessage(await withGuest(sandboxId, (guest) => guest.stat(path, options))) };
       }),
     listDirectory: (request, context) => stream(context, (signal) => listDirectory(host, request, signal)),
     makeDirectory: ({ sandboxId, path, user, mode, parents }, { signal }) =>
       answer(async () => {
-        const guest = await guestOf(sandboxId);
         const options = { ...userOption(user), ...(mode === 0 ? {} : { mode }), parents, signal };
-        return { entry: entryMessage(await guest.makeDirectory(path, options)) };
+        const entry = await withGuest(sandboxId, (guest) => guest.makeDirectory(path, options));
+        return { entry: entryMessage(entry) };
       }),
     renameFile: ({ sandboxId, from, to, user }, { signal }) =>
       answer(async () => {
-        const guest = await guestOf(sandboxId);
-        return { entry: entryMessage(await guest.rename(from, to, { ...userOption(user), signal })) };
+        const options = { ...userOption(user), signal };
+        return {
+          entry: entryMessage(await withGuest(sandboxId, (guest) => guest.rename(from, to, options))),
+        };
       }),
     removeFile: ({ sandboxId, path, user, recursive }, { signal }) =>
       answer(async () => {
-        const guest = await guestOf(sandboxId);
-        await guest.remove(path, { ...userOption(user), recursive, signal });
+        const options = { ...userOption(user), recursive, signal };
+        await withGuest(sandboxId, (guest) => guest.remove(path, options));
         return {};
       }),
 
     getMetrics: ({ sandboxId }, { signal }) =>
       answer(async () => {
-        const metrics = await (await guestOf(sandboxId)).metrics({ signal });
+        const metrics = await (await host.get(sandboxId).observe()).metrics({ signal });
         return {
           uptimeMs: BigInt(metrics.uptimeMs),
           cpuCount: metrics.cpuCount,

@@ -6,7 +6,7 @@ import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateM
 
 const ID = 'sb0123456789abcdefghij';
 const JOURNAL: Journal = {
-  version: 2,
+  version: 3,
   id: ID,
   generation: 3,
   state: 'running',
@@ -21,6 +21,7 @@ const JOURNAL: Journal = {
     internet: true,
     hostname: 'box',
   },
+  policy: { timeoutSec: 600, onTimeout: 'kill', onMemoryLoss: 'fail' },
   createdAtMs: 1_767_323_045_678,
   startedAtMs: 1_767_323_050_000,
 };
@@ -51,6 +52,11 @@ describe('a sandbox on the wire', () => {
         lastActiveAtMs: 1_767_323_050_000n,
         diskBytes: 8_589_934_592n,
         imageId: 'img0123456789abcdefghij',
+        policy: {
+          timeoutSec: 600,
+          onTimeout: api.OnTimeout.KILL,
+          onMemoryLoss: api.OnMemoryLoss.FAIL,
+        },
       }),
     );
   });

@@ -3,7 +3,11 @@ import * as api from '@dormouse/host-api';
 import type {
   Entry,
   ForkResult,
+  HostEvent,
+  HostEventKind,
   HostState,
+  PauseCause,
+  Policy,
   ProcessInfo,
   Sandbox,
   SandboxRequest,
@@ -36,6 +40,23 @@ const RESUMED_BY = {
   reboot: api.ResumedBy.REBOOT,
 } as const;
 
+const PAUSE_CAUSES: Readonly<Record<PauseCause, api.PauseCause>> = {
+  timeout: api.PauseCause.TIMEOUT,
+  shutdown: api.PauseCause.SHUTDOWN,
+};
+
+const EVENT_KINDS: Readonly<Record<HostEventKind, api.HostEventKind>> = {
+  auto_paused: api.HostEventKind.AUTO_PAUSED,
+  killed: api.HostEventKind.KILLED,
+  pause_failed: api.HostEventKind.PAUSE_FAILED,
+  stopped: api.HostEventKind.STOPPED,
+  restored_again: api.HostEventKind.RESTORED_AGAIN,
+  rebooted: api.HostEventKind.REBOOTED,
+  stays_paused: api.HostEventKind.STAYS_PAUSED,
+  paused_with_host: api.HostEventKind.PAUSED_WITH_HOST,
+  resumed_with_host: api.HostEventKind.RESUMED_WITH_HOST,
+};
+
 /** A sandbox as the control plane sees it. */
 export function sandboxMessage(sandbox: Pick<Sandbox, 'journal' | 'spec' | 'lastActiveAtMs'>): api.Sandbox {
   const { journal, spec } = sandbox;
@@ -53,6 +74,40 @@ export function sandboxMessage(sandbox: Pick<Sandbox, 'journal' | 'spec' | 'last
     resumedBy: journal.resumedBy === undefined ? api.ResumedBy.UNSPECIFIED : RESUMED_BY[journal.resumedBy],
     pausedAtMs: BigInt(journal.paused?.atMs ?? 0),
     snapshotId: journal.snapshotId ?? '',
+    policy: policyMessage(journal.policy),
+    pauseCause:
+      journal.paused?.cause === undefined ? api.PauseCause.UNSPECIFIED : PAUSE_CAUSES[journal.paused.cause],
+  });
+}
+
+function policyMessage({ timeoutSec, onTimeout, onMemoryLoss }: Policy): api.SandboxPolicy {
+  return create(api.SandboxPolicySchema, {
+    timeoutSec,
+    onTimeout: onTimeout === 'kill' ? api.OnTimeout.KILL : api.OnTimeout.PAUSE,
+    onMemoryLoss: onMemoryLoss === 'fail' ? api.OnMemoryLoss.FAIL : api.OnMemoryLoss.REBOOT,
+  });
+}
+
+/** What a caller wants the host to do by itself; undefined: nothing was said. */
+export function policyOf(message: api.SandboxPolicy | undefined): Policy | undefined {
+  if (message === undefined) return undefined;
+  return {
+    timeoutSec: message.timeoutSec,
+    onTimeout: message.onTimeout === api.OnTimeout.KILL ? 'kill' : 'pause',
+    onMemoryLoss: message.onMemoryLoss === api.OnMemoryLoss.FAIL ? 'fail' : 'reboot',
+  };
+}
+
+/** What the host has done by itself, as the control plane sees it. */
+export function eventMessage(event: HostEvent): api.HostEvent {
+  return create(api.HostEventSchema, {
+    number: BigInt(event.number),
+    kind: EVENT_KINDS[event.kind],
+    sandboxId: event.sandboxId,
+    generation: BigInt(event.generation),
+    atMs: BigInt(event.atMs),
+    reason: event.reason,
+    key: event.key ?? '',
   });
 }
 
@@ -97,11 +152,13 @@ export function snapshotMessage(
 }
 
 /** What a caller asks for; zero and empty stand for the defaults. */
-export function sandboxRequest(spec: api.SandboxSpec): SandboxRequest {
+export function sandboxRequest(spec: api.SandboxSpec, policy?: api.SandboxPolicy): SandboxRequest {
+  const wanted = policyOf(policy);
   return {
     template: spec.template,
     envs: spec.envs,
     internet: spec.internet,
+    ...(wanted === undefined ? {} : { policy: wanted }),
     ...(spec.snapshotId === '' ? {} : { snapshotId: spec.snapshotId }),
     ...(spec.vcpus === 0 ? {} : { vcpus: spec.vcpus }),
     ...(spec.memoryMb === 0 ? {} : { memoryMb: spec.memoryMb }),

@@ -6,7 +6,7 @@ import { openVmHost } from './vm-host.js';
 
 /** What an agent is to do before it is killed. */
 export type CrashOperation =
-  | { readonly kind: 'pause' | 'resume' | 'destroy'; readonly sandboxId: string }
+  | { readonly kind: 'pause' | 'expire' | 'resume' | 'destroy'; readonly sandboxId: string }
   | { readonly kind: 'snapshot' | 'fork'; readonly sandboxId: string; readonly newId: string }
   | { readonly kind: 'collect' };
 
@@ -46,6 +46,9 @@ async function perform(host: SandboxHost, operation: CrashOperation): Promise<vo
   switch (operation.kind) {
     case 'pause':
       await host.pause(operation.sandboxId, Number.MAX_SAFE_INTEGER, 'full');
+      return;
+    case 'expire':
+      await host.get(operation.sandboxId).expire(() => true);
       return;
     case 'resume': {
       const { journal } = host.get(operation.sandboxId);

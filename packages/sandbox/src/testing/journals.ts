@@ -1,4 +1,5 @@
 import type { Journal } from '../journal.js';
+import { DEFAULT_POLICY } from '../policy.js';
 
 /** An id that differs in its last letters. */
 export function sandboxId(name: string): string {
@@ -15,7 +16,7 @@ export const DEAD_VM: NonNullable<Journal['vm']> = {
 /** A journal as of a sandbox that runs, with some of it changed. */
 export function journalOf(id: string, change: Partial<Journal> = {}): Journal {
   return {
-    version: 2,
+    version: 3,
     id,
     generation: 1,
     state: 'running',
@@ -30,6 +31,7 @@ export function journalOf(id: string, change: Partial<Journal> = {}): Journal {
       internet: true,
       hostname: id,
     },
+    policy: DEFAULT_POLICY,
     createdAtMs: 1_767_323_045_678,
     ...change,
   };
