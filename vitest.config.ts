@@ -20,6 +20,7 @@ const system = {
 const SERVICES = [
   'apps/control-plane/src/{exec/exec,files/files,http/http,sandboxes/{sandboxes,sleep},start}.test.ts',
   'apps/control-plane/src/{snapshots/snapshots,reconciler/reconcile-sleep}.test.ts',
+  'apps/control-plane/src/{events/events,sandboxes/timeouts,usage/usage,reconciler/abandoned}.test.ts',
   'apps/control-plane/src/{access/limits,accounts/accounts,teams/teams,audit/audit}.test.ts',
   'apps/control-plane/src/every-route/*.test.ts',
   'apps/cli/src/up/*.test.ts',

@@ -1,11 +1,14 @@
+import { fromUnknown } from '@dormouse/errors';
 import { accountRoutes } from './accounts/routes.js';
 import { apiKeyRoutes } from './api-keys/routes.js';
 import { auditRoutes } from './audit/routes.js';
 import type { Services } from './context.js';
+import { eventRoutes } from './events/routes.js';
 import { execRoutes } from './exec/routes.js';
 import { fileRoutes } from './files/routes.js';
 import { healthRoutes } from './health/routes.js';
 import { type App, createPart, noSuchRoute } from './http/app.js';
+import { attribution } from './http/attribution.js';
 import { auditLog } from './http/audit.js';
 import { authentication } from './http/authentication.js';
 import { answerError } from './http/errors.js';
@@ -19,6 +22,7 @@ import { snapshotRoutes } from './snapshots/routes.js';
 import { memberRoutes } from './teams/member-routes.js';
 import { teamRoutes } from './teams/routes.js';
 import { templateRoutes } from './templates/routes.js';
+import { usageRoutes } from './usage/routes.js';
 
 /** The whole HTTP API. WebSockets are beside it: see `exec/stream-server.ts`. */
 export function createApi(services: Services): App {
@@ -26,8 +30,12 @@ export function createApi(services: Services): App {
   const routes = routeTable(app);
   app.use('*', requestLog(services));
   app.use('/v1/*', authentication(services, routes));
+  app.use('/v1/*', attribution(services));
   app.use('/v1/*', auditLog(routes));
-  app.onError((error, c) => answerError(error, c));
+  app.onError((error, c) => {
+    if (fromUnknown(error).code === 'quota_exceeded') services.metrics.quotaRefusals.inc();
+    return answerError(error, c);
+  });
   app.notFound((c) => answerError(noSuchRoute(c.req.method, c.req.path), c));
   for (const part of [
     sandboxRoutes(services),
@@ -37,6 +45,8 @@ export function createApi(services: Services): App {
     fileRoutes(services),
     observationRoutes(services),
     templateRoutes(services),
+    eventRoutes(services),
+    usageRoutes(),
     accountRoutes(services),
     apiKeyRoutes(),
     teamRoutes(services),

@@ -15,6 +15,7 @@ test('what is left out has a default', () => {
     apiPort: 4050,
     credentialsPath: '/data/credentials.json',
     logLevel: 'info',
+    quotas: { running: 200, paused: 2_000, snapshotBytes: 1_099_511_627_776 },
     supervised: false,
     signUpOpen: true,
     limits: {
@@ -26,6 +27,11 @@ test('what is left out has a default', () => {
     trustedProxies: 0,
     auditDays: 365,
   });
+});
+
+test('a quota of 0 is none', () => {
+  const { quotas } = readConfig({ ...ENOUGH, DORMOUSE_MAX_RUNNING: '0', DORMOUSE_MAX_PAUSED: '7' });
+  expect(quotas).toMatchObject({ running: null, paused: 7 });
 });
 
 test('every wrong variable is named in one line', () => {

@@ -1,5 +1,5 @@
 import { DormouseError } from '@dormouse/errors';
-import type { RateLimit } from '@dormouse/store';
+import type { Quotas, RateLimit } from '@dormouse/store';
 import { z } from 'zod';
 import type { AccessLimits } from './access/limits.js';
 
@@ -15,6 +15,12 @@ const rate = z
 function wholeNumber(minimum: number, maximum: number): z.ZodCoercedNumber {
   const message = `must be a whole number from ${minimum} to ${maximum}`;
   return z.coerce.number(message).int(message).min(minimum, message).max(maximum, message);
+}
+
+/** A quota of teams that have none of their own; 0: no limit. */
+function limit(byDefault: number) {
+  const message = 'must be a whole number; 0: no limit';
+  return z.coerce.number(message).int(message).min(0, message).default(byDefault);
 }
 
 const environment = z.object({
@@ -33,6 +39,9 @@ const environment = z.object({
     .default(4050),
   DORMOUSE_CREDENTIALS: z.string('must be set: the path of credentials.json').min(1),
   DORMOUSE_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  DORMOUSE_MAX_RUNNING: limit(200),
+  DORMOUSE_MAX_PAUSED: limit(2_000),
+  DORMOUSE_MAX_SNAPSHOT_BYTES: limit(1024 ** 4),
   DORMOUSE_SUPERVISED: z.enum(['0', '1']).default('0'),
   DORMOUSE_SIGNUP: z.enum(['open', 'closed'], 'must be open or closed').default('open'),
   DORMOUSE_SIGNUPS_PER_ADDRESS: rate.prefault('10/3600'),
@@ -52,6 +61,8 @@ export interface Config {
   readonly apiPort: number;
   readonly credentialsPath: string;
   readonly logLevel: string;
+  /** Of teams that have none of their own. */
+  readonly quotas: Quotas;
   /** Leave when stdin closes: whoever started us is gone. */
   readonly supervised: boolean;
   /** Whether anybody may make an account. */
@@ -81,6 +92,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     apiPort: value.DORMOUSE_API_PORT,
     credentialsPath: value.DORMOUSE_CREDENTIALS,
     logLevel: value.DORMOUSE_LOG_LEVEL,
+    quotas: {
+      running: value.DORMOUSE_MAX_RUNNING || null,
+      paused: value.DORMOUSE_MAX_PAUSED || null,
+      snapshotBytes: value.DORMOUSE_MAX_SNAPSHOT_BYTES || null,
+    },
     supervised: value.DORMOUSE_SUPERVISED === '1',
     signUpOpen: value.DORMOUSE_SIGNUP === 'open',
     limits: {

@@ -4,6 +4,7 @@ import type { AuditDetails, Store, TeamScope } from '@dormouse/store';
 import type { HttpBindings } from '@hono/node-server';
 import type { Logger } from 'pino';
 import type { Access } from './access/access.js';
+import type { EventFeed } from './events/feed.js';
 import type { ControlPlaneMetrics } from './http/metrics.js';
 import type { InFlight } from './sandboxes/in-flight.js';
 import type { Operations } from './sandboxes/operations.js';
@@ -18,6 +19,8 @@ export interface Services {
   readonly inFlight: InFlight;
   /** Orders what changes the life of one sandbox. */
   readonly operations: Operations;
+  /** Wakes live streams of events. */
+  readonly feed: EventFeed;
   /** What tells who is asking. */
   readonly access: Access;
   readonly version: string;

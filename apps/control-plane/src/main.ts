@@ -7,7 +7,12 @@ import { openAccess } from './access/access.js';
 import { type Config, readConfig } from './config.js';
 import type { Services } from './context.js';
 import { ensureCredentials } from './credentials.js';
+import { EventFeed } from './events/feed.js';
+import { pruneForEver } from './events/prune.js';
+import { Bell } from './flow/bell.js';
+import { watchHost } from './host-events/watch.js';
 import { createMetrics } from './http/metrics.js';
+import { keepAlive } from './keep-alive.js';
 import { createLogger, redirectConsole } from './log.js';
 import { sweepForEver } from './maintenance.js';
 import { failWith, once, stopRequested } from './process.js';
@@ -34,18 +39,32 @@ async function main(): Promise<void> {
       metrics: createMetrics(store),
       inFlight: new InFlight(),
       operations: new Operations(),
+      feed: new EventFeed(),
       access: await openAccess(store, config),
       version: await version(),
     };
+    // Before anything is moved: whoever moves something can be seen to be at work.
+    await store.system.lease.renew();
     const server = await startServer(services, { host: config.apiHost, port: config.apiPort });
     process.stdout.write(`${JSON.stringify({ apiUrl: server.url })}\n`);
     log.info({ url: server.url, version: services.version }, 'accepting requests');
 
-    const loops = [reconcileForEver(services, stop), sweepForEver(services, config.auditDays, stop)];
+    const bell = new Bell();
+    const drained = new AbortController();
+    const working = Promise.all([
+      reconcileForEver(services, bell, stop),
+      watchHost(services, bell, stop),
+      pruneForEver(services, stop),
+      sweepForEver(services, config.auditDays, stop),
+      services.feed.run(store),
+      keepAlive(services, drained.signal),
+    ]);
     await once(stop);
     log.info('stopping');
     await server.stop();
-    await Promise.all(loops);
+    drained.abort();
+    await working;
+    await store.system.lease.end();
   } finally {
     close();
     await store.close();
@@ -54,7 +73,8 @@ async function main(): Promise<void> {
 
 async function openStore(config: Config, onConnectionError: (error: Error) => void): Promise<Store> {
   try {
-    return await Store.open({ databaseUrl: config.databaseUrl, onConnectionError });
+    const { databaseUrl, quotas } = config;
+    return await Store.open({ databaseUrl, quotas, onConnectionError });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new DormouseError('unavailable', `the database cannot be used: ${why}`, {

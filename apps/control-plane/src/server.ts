@@ -50,6 +50,8 @@ export async function startServer(services: Services, options: ListenOptions): P
   return {
     url: `http://${addressFor(options.host)}:${port}`,
     stop: async () => {
+      // They would never end by themselves; their readers go on elsewhere, where they left off.
+      services.feed.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // A connection whose answer is complete stays open for the next request, which will not come.
       const sweeping = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);

@@ -6,6 +6,7 @@ import { parseApiKey } from '@dormouse/auth';
 import { SandboxState } from '@dormouse/host-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ensureCredentials } from './credentials.js';
+import { Bell } from './flow/bell.js';
 import { authenticate } from './http/authentication.js';
 import { reconcileForEver } from './reconciler/loop.js';
 import { startServer } from './server.js';
@@ -114,7 +115,7 @@ test('hazard 9: the reconciler begins at once, survives a host that cannot be re
       },
     });
   });
-  const looping = reconcileForEver(plane.services, stop.signal);
+  const looping = reconcileForEver(plane.services, new Bell(), stop.signal);
   await seen;
   stop.abort();
   await looping;

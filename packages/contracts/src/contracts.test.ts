@@ -25,6 +25,7 @@ test('an empty create request is a sandbox of the base template that never times
   expect(CreateSandboxRequest.parse({})).toEqual({
     template: 'base',
     timeout_sec: 0,
+    on_memory_loss: 'reboot',
     on_timeout: 'pause',
     envs: {},
     metadata: {},

@@ -28,6 +28,12 @@ export const OnTimeout = z
   .enum(['pause', 'kill'])
   .meta({ description: 'What happens after `timeout_sec` without activity', example: 'pause' });
 
+export const OnMemoryLoss = z.enum(['reboot', 'fail']).meta({
+  description:
+    'What happens when the memory of a paused sandbox turns out damaged or missing: boot it from its disk (`reboot`), or leave it paused and say so (`fail`)',
+  example: 'reboot',
+});
+
 /** POST /v1/sandboxes. Everything has a default: `{}` makes a sandbox of template `base`. */
 export const CreateSandboxRequest = z
   .strictObject({
@@ -46,6 +52,7 @@ export const CreateSandboxRequest = z
       .default(0)
       .meta({ description: 'Seconds without activity until `on_timeout` happens; 0: never', example: 0 }),
     on_timeout: OnTimeout.default('pause'),
+    on_memory_loss: OnMemoryLoss.default('reboot'),
     envs: Envs.default({}),
     metadata: Metadata.default({}),
     internet: z.boolean().default(true).meta({ description: 'Whether the sandbox reaches the internet' }),
@@ -72,12 +79,17 @@ export const Sandbox = z
     disk_mb: z.int().meta({ description: 'Size of the root file system in MiB', example: 4096 }),
     timeout_sec: z.int().meta({ example: 0 }),
     on_timeout: OnTimeout,
+    on_memory_loss: OnMemoryLoss,
     internet: z.boolean(),
     metadata: Metadata,
     created_at: Timestamp,
     started_at: Timestamp.nullable(),
-    last_active_at: Timestamp.nullable(),
-    expires_at: Timestamp.nullable(),
+    last_active_at: Timestamp.nullable().meta({
+      description: 'When it was used last: now, while a command, a file or a connection is under way',
+    }),
+    expires_at: Timestamp.nullable().meta({
+      description: 'When `on_timeout` happens if nobody uses it; null when it never does, or does not run',
+    }),
     paused_at: Timestamp.nullable().meta({ description: 'Since when it is paused; null when it is not' }),
     resumed_by: z.enum(['memory', 'reboot']).nullable().meta({
       description:
@@ -85,6 +97,11 @@ export const Sandbox = z
       example: null,
     }),
     host_id: z.string().nullable().meta({ example: 'host-1' }),
+    host_state: z.enum(['online', 'unreachable']).nullable().meta({
+      description:
+        'Whether its host answers. While it does not, the sandbox is where it was, as far as anybody knows, and cannot be used',
+      example: 'online',
+    }),
   })
   .meta({ id: 'Sandbox' });
 export type Sandbox = z.infer<typeof Sandbox>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ErrorBody } from './error.js';
 import { integer } from './primitives.js';
-import { MAX_TIMEOUT_SEC, Sandbox } from './sandbox.js';
+import { MAX_TIMEOUT_SEC, OnMemoryLoss, Sandbox } from './sandbox.js';
 
 /** Most children of one fork. */
 export const MAX_FORK_COUNT = 100;
@@ -23,12 +23,13 @@ export type PauseSandboxRequest = z.input<typeof PauseSandboxRequest>;
 export const ResumeSandboxRequest = z
   .strictObject({
     timeout_sec: newTimeout.meta({
-      description: 'A new `timeout_sec` for the sandbox; as it was when left out',
+      description: 'A new `timeout_sec` for the sandbox, running or paused; as it was when left out',
       example: 600,
     }),
     reboot: z.boolean().default(false).meta({
       description: 'Boot from the disk, even where there is memory: processes are lost, files stay',
     }),
+    on_memory_loss: OnMemoryLoss.optional(),
   })
   .meta({ id: 'ResumeSandboxRequest' });
 /** What a client sends. */

@@ -4,6 +4,9 @@ export {
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from './embedded/index.js';
+export { EVENT_TYPES, type EventRecord, type EventType, type HostEventRecord } from './event-record.js';
+export { RENEW_EVERY_MS } from './process-lease.js';
+export { NO_QUOTAS, type Quotas, type Usage } from './quotas.js';
 export { type RateLimit, RateLimits, type RateVerdict } from './rate-limits.js';
 export type { Follow, NewSandbox, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
 export type { AuditDetails, SnapshotState, TeamRole } from './schema.js';
@@ -20,6 +23,7 @@ export type {
 export type { HostRecord, LocalAccess, SystemRepository } from './system-repository.js';
 export type { ApiKeyRecord, NewApiKeyRecord, TeamApiKeys } from './team-api-keys.js';
 export type { AuditFilter, AuditRecord, NewAuditRecord, TeamAudit } from './team-audit.js';
+export type { EventFilter, TeamEvents } from './team-events.js';
 export type { MemberRecord, MemberRule, TeamMembers } from './team-members.js';
 export type { SandboxFilter, TeamSandboxes } from './team-sandboxes.js';
 export type { TeamScope } from './team-scope.js';

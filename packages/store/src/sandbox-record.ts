@@ -3,7 +3,10 @@ import type { Selectable } from 'kysely';
 import type { SandboxesTable } from './schema.js';
 
 /** A sandbox as it is stored. */
-export type SandboxRecord = Readonly<Selectable<SandboxesTable>>;
+export type SandboxRecord = Readonly<Selectable<SandboxesTable>> & {
+  /** Of its host, where that was looked up; it answered just now where it was not. */
+  readonly host_state?: 'online' | 'unreachable' | null;
+};
 
 /** What is known of a sandbox before it exists anywhere. */
 export interface NewSandbox {
@@ -15,6 +18,7 @@ export interface NewSandbox {
   readonly diskMb: number;
   readonly timeoutSec: number;
   readonly onTimeout: 'pause' | 'kill';
+  readonly onMemoryLoss: 'reboot' | 'fail';
   readonly internet: boolean;
   readonly envs: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -31,6 +35,7 @@ export interface TransitionChanges {
   readonly pausedAt?: Date | null;
   readonly resumedBy?: 'memory' | 'reboot' | null;
   readonly timeoutSec?: number;
+  readonly onMemoryLoss?: 'reboot' | 'fail';
   /** Marks it as destroyed on request: not shown any more once it has stopped. */
   readonly deleted?: true;
 }
@@ -41,6 +46,8 @@ export interface Transition {
   readonly from: LifecyclePosition;
   readonly to: SandboxState;
   readonly changes?: TransitionChanges;
+  /** What the event of it says, where that is not the reason among the changes. */
+  readonly why?: string;
 }
 
 /** One compare-and-swap to where a host already is. */
@@ -49,4 +56,6 @@ export interface Follow {
   readonly from: LifecyclePosition;
   readonly to: LifecyclePosition;
   readonly changes?: TransitionChanges;
+  /** No event: the host tells of it itself. */
+  readonly silent?: boolean;
 }

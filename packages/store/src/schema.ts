@@ -50,6 +50,8 @@ export interface HostsTable {
   accelerator: string;
   cpu_count: number;
   memory_total_mb: number;
+  /** `unreachable`: it has not answered for a while. Nothing of it is given up for that. */
+  state: Generated<'online' | 'unreachable'>;
   readonly first_seen_at: MadeAt;
   last_seen_at: Date;
 }
@@ -82,6 +84,7 @@ export interface SandboxesTable {
   disk_mb: number;
   timeout_sec: number;
   on_timeout: 'pause' | 'kill';
+  on_memory_loss: ColumnType<'reboot' | 'fail', 'reboot' | 'fail' | undefined, 'reboot' | 'fail'>;
   internet: boolean;
   envs: TextMap;
   metadata: TextMap;
@@ -89,6 +92,8 @@ export interface SandboxesTable {
   resumed_by: 'memory' | 'reboot' | null;
   readonly created_at: MadeAt;
   state_changed_at: ColumnType<Date, never, Date>;
+  /** The control plane that moved it here. */
+  moved_by: string | null;
   started_at: Date | null;
   last_active_at: Date | null;
   expires_at: Date | null;
@@ -124,12 +129,47 @@ export interface SnapshotsTable {
   total_bytes: ByteCount;
   readonly created_at: MadeAt;
   state_changed_at: ColumnType<Date, never, Date>;
+  /** The control plane that moved it here. */
+  moved_by: string | null;
 }
 
 export type SnapshotState = 'creating' | 'ready' | 'deleting' | 'deleted';
 
 /** PostgreSQL answers 64-bit numbers as text. */
 type ByteCount = ColumnType<string | null, number | null | undefined, number>;
+
+/** Control planes at work; one that has not been seen for a while is gone. */
+export interface ControlPlanesTable {
+  id: string;
+  readonly started_at: MadeAt;
+  seen_at: ColumnType<Date, never, Date>;
+}
+
+/** Limits of teams that have some of their own; null: the configured ones. */
+export interface QuotasTable {
+  team_id: string;
+  running: number | null;
+  paused: number | null;
+  snapshot_bytes: ColumnType<string | null, number | null, number | null>;
+}
+
+export interface EventsTable {
+  /** Counts up, within a team in the order in which events become visible. */
+  readonly id: Generated<string>;
+  team_id: string;
+  type: string;
+  sandbox_id: string | null;
+  snapshot_id: string | null;
+  /** `key:<id>`, `user:<id>`, `host:<id>` or `system`. */
+  actor: string;
+  reason: string | null;
+  data: JSONColumnType<Readonly<Record<string, unknown>>, string, string>;
+  /** The host that told of it, and under which number. */
+  host_id: ColumnType<string | null, string | undefined, never>;
+  host_event: ColumnType<string | null, number | undefined, never>;
+  host_key: ColumnType<string | null, string | null | undefined, never>;
+  at: ColumnType<Date, Date | undefined, never>;
+}
 
 export interface SecretsTable {
   name: string;
@@ -177,4 +217,7 @@ export interface Database {
   templates: TemplatesTable;
   sandboxes: SandboxesTable;
   snapshots: SnapshotsTable;
+  control_planes: ControlPlanesTable;
+  quotas: QuotasTable;
+  events: EventsTable;
 }

@@ -66,6 +66,7 @@ function sandbox(changes: Partial<NewSandbox> = {}): NewSandbox {
     diskMb: 1024,
     timeoutSec: 0,
     onTimeout: 'pause',
+    onMemoryLoss: 'reboot',
     internet: true,
     envs: { A: 'b' },
     metadata: {},
@@ -79,7 +80,7 @@ describe('hazard 14: a team', () => {
     const mine = store.forTeam(ours).sandboxes;
     const other = store.forTeam(theirs).sandboxes;
     const record = await mine.insert(sandbox());
-    expect(await mine.get(record.id)).toEqual(record);
+    expect(await mine.get(record.id)).toEqual({ ...record, host_state: 'online' });
     expect(record).toMatchObject({ team_id: ours, state: 'pending', generation: 1, envs: { A: 'b' } });
 
     expect(await other.get(record.id)).toBeUndefined();
@@ -174,9 +175,13 @@ test('a host is followed by compare-and-swap, and a note changes nothing else', 
   await store.system.note(pending.id, running, 'late');
   expect((await sandboxes.get(pending.id))?.reason).toBeNull();
   await store.system.note(pending.id, awake!, 'now');
-  expect(await sandboxes.get(pending.id)).toEqual({ ...awake, reason: 'now' });
-  expect((await sandboxes.setTimeout(pending.id, 60))?.timeout_sec).toBe(60);
-  expect(await store.forTeam(theirs).sandboxes.setTimeout(pending.id, 1)).toBeUndefined();
+  expect(await sandboxes.get(pending.id)).toEqual({ ...awake, host_state: 'online', reason: 'now' });
+  const policy = { timeoutSec: 60, onMemoryLoss: 'fail' } as const;
+  expect(await sandboxes.setPolicy(pending.id, policy)).toMatchObject({
+    timeout_sec: 60,
+    on_memory_loss: 'fail',
+  });
+  expect(await store.forTeam(theirs).sandboxes.setPolicy(pending.id, policy)).toBeUndefined();
 });
 
 test('lists page through rows of the same millisecond without gap or repetition', async () => {

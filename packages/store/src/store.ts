@@ -1,6 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
+import { listenForEvents } from './listen.js';
 import { migrate } from './migrations/index.js';
+import type { Mover } from './mover.js';
+import { NO_QUOTAS, type Quotas } from './quotas.js';
 import type { Database } from './schema.js';
 import { SystemRepository } from './system-repository.js';
 import { TeamScope } from './team-scope.js';
@@ -10,6 +14,8 @@ export interface StoreOptions {
   readonly databaseUrl: string;
   /** Most connections at once; default 10. */
   readonly poolSize?: number;
+  /** Of teams that have none of their own. Default: no limits. */
+  readonly quotas?: Quotas;
   /** Called when an idle connection breaks; the pool replaces it by itself. */
   readonly onConnectionError?: (error: Error) => void;
 }
@@ -22,11 +28,15 @@ const STATEMENT_TIMEOUT_MS = 30_000;
 /** Everything durable. */
 export class Store {
   readonly #db: Kysely<Database>;
+  readonly #options: StoreOptions;
+  readonly #mover: Mover;
   readonly system: SystemRepository;
 
-  private constructor(db: Kysely<Database>) {
+  private constructor(db: Kysely<Database>, options: StoreOptions) {
     this.#db = db;
-    this.system = new SystemRepository(db);
+    this.#options = options;
+    this.#mover = { actor: 'system', processId: randomUUID(), quotas: options.quotas ?? NO_QUOTAS };
+    this.system = new SystemRepository(db, this.#mover);
   }
 
   /** Connects and brings the database's schema up to date. */
@@ -46,12 +56,24 @@ export class Store {
       await db.destroy();
       throw error;
     }
-    return new Store(db);
+    return new Store(db, options);
   }
 
-  /** What one team may see and change. */
-  forTeam(teamId: string): TeamScope {
-    return new TeamScope(this.#db, teamId);
+  /**
+   * What one team may see and change.
+   *
+   * @param actor who does that, for the events: `key:<id>`, `user:<id>` or, by default, `system`
+   */
+  forTeam(teamId: string, actor = 'system'): TeamScope {
+    return new TeamScope(this.#db, teamId, { ...this.#mover, actor });
+  }
+
+  /**
+   * Tells of every event that any control plane writes, by its team, over a connection of its own, until the signal
+   * fires. Told with undefined when the connection was lost for a while: anything may have happened.
+   */
+  listen(onEvent: (teamId: string | undefined) => void, stop: AbortSignal): Promise<void> {
+    return listenForEvents(this.#options.databaseUrl, onEvent, stop);
   }
 
   /** Throws when the database does not answer. */

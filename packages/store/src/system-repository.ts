@@ -1,9 +1,13 @@
 import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
 import { type Kysely, sql } from 'kysely';
+import type { Mover } from './mover.js';
+import { ProcessLease } from './process-lease.js';
+import type { Quotas } from './quotas.js';
 import { RateLimits } from './rate-limits.js';
 import type { Follow, SandboxRecord, Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
 import { insertTeam, SystemAccounts } from './system-accounts.js';
+import { SystemEvents } from './system-events.js';
 import { SystemSnapshots } from './system-snapshots.js';
 import { compareAndFollow, compareAndSwap } from './transition.js';
 
@@ -37,15 +41,22 @@ const SWEEP_ROWS = 10_000;
  */
 export class SystemRepository {
   readonly #db: Kysely<Database>;
+  readonly #mover: Mover;
   readonly accounts: SystemAccounts;
   readonly rateLimits: RateLimits;
   readonly snapshots: SystemSnapshots;
+  readonly events: SystemEvents;
+  /** That this process is at work. */
+  readonly lease: ProcessLease;
 
-  constructor(db: Kysely<Database>) {
+  constructor(db: Kysely<Database>, mover: Mover) {
     this.#db = db;
+    this.#mover = mover;
     this.accounts = new SystemAccounts(db);
     this.rateLimits = new RateLimits(db);
     this.snapshots = new SystemSnapshots(db);
+    this.events = new SystemEvents(db, mover);
+    this.lease = new ProcessLease(db, mover.processId);
   }
 
   /** The database's clock, by which rows are stamped. */
@@ -70,12 +81,12 @@ export class SystemRepository {
   }
 
   async transition(transition: Transition): Promise<SandboxRecord | undefined> {
-    return compareAndSwap(this.#db, undefined, transition);
+    return compareAndSwap(this.#db, this.#mover, undefined, transition);
   }
 
   /** Takes over where a host already is. */
   async follow(follow: Follow): Promise<SandboxRecord | undefined> {
-    return compareAndFollow(this.#db, follow);
+    return compareAndFollow(this.#db, this.#mover, follow);
   }
 
   /** Changes what is said about the state of a sandbox, and nothing else. */
@@ -131,11 +142,46 @@ export class SystemRepository {
       cpu_count: host.cpuCount,
       memory_total_mb: host.memoryTotalMb,
       last_seen_at: sql<Date>`now()`,
+      state: 'online' as const,
     };
     await this.#db
       .insertInto('hosts')
       .values({ id: host.id, ...values })
       .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
+      .execute();
+  }
+
+  /** Marks hosts that no control plane has seen for a while. Answers those that were not marked before. */
+  async markUnreachable(afterMs: number): Promise<readonly string[]> {
+    const rows = await this.#db
+      .updateTable('hosts')
+      .set({ state: 'unreachable' })
+      .where('state', '=', 'online')
+      .where('last_seen_at', '<', sql<Date>`now() - make_interval(secs => ${sql.lit(afterMs / 1_000)})`)
+      .returning('id')
+      .execute();
+    return rows.map(({ id }) => id);
+  }
+
+  /** Number of hosts in each state. */
+  async countHosts(): Promise<Record<'online' | 'unreachable', number>> {
+    const rows = await this.#db
+      .selectFrom('hosts')
+      .select(['state', (select) => select.fn.countAll<string>().as('count')])
+      .groupBy('state')
+      .execute();
+    const counts = { online: 0, unreachable: 0 };
+    for (const { state, count } of rows) counts[state] = Number(count);
+    return counts;
+  }
+
+  /** Gives a team limits of its own; null: the configured ones. */
+  async setQuotas(teamId: string, { running, paused, snapshotBytes }: Quotas): Promise<void> {
+    const limits = { running, paused, snapshot_bytes: snapshotBytes };
+    await this.#db
+      .insertInto('quotas')
+      .values({ team_id: teamId, ...limits })
+      .onConflict((conflict) => conflict.column('team_id').doUpdateSet(limits))
       .execute();
   }
 

@@ -1,6 +1,9 @@
 import { FIRST_GENERATION, type SandboxState } from '@dormouse/lifecycle';
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
+import { insertEvent, lockTeam } from './events.js';
+import type { Mover } from './mover.js';
+import { assertRoom } from './quotas.js';
 import type { NewSandbox, SandboxRecord, Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
 import { compareAndSwap } from './transition.js';
@@ -16,10 +19,12 @@ export interface SandboxFilter extends PageRequest {
 export class TeamSandboxes {
   readonly #db: Kysely<Database>;
   readonly #teamId: string;
+  readonly #mover: Mover;
 
-  constructor(db: Kysely<Database>, teamId: string) {
+  constructor(db: Kysely<Database>, teamId: string, mover: Mover) {
     this.#db = db;
     this.#teamId = teamId;
+    this.#mover = mover;
   }
 
   /** A sandbox, or undefined: not there, another team's and destroyed are the same. */
@@ -44,65 +49,103 @@ export class TeamSandboxes {
     return cutPage(await query.execute(), filter.limit);
   }
 
-  /** Records a sandbox that is about to be made. */
+  /** Records a sandbox that is about to be made. @throws DormouseError `quota_exceeded` */
   async insert(sandbox: NewSandbox): Promise<SandboxRecord> {
-    return this.#db
-      .insertInto('sandboxes')
-      .values({
-        id: sandbox.id,
-        team_id: this.#teamId,
-        state: 'pending',
-        generation: FIRST_GENERATION,
-        template: sandbox.template,
-        image_id: sandbox.imageId,
-        vcpus: sandbox.vcpus,
-        memory_mb: sandbox.memoryMb,
-        disk_mb: sandbox.diskMb,
-        timeout_sec: sandbox.timeoutSec,
-        on_timeout: sandbox.onTimeout,
-        internet: sandbox.internet,
-        envs: JSON.stringify(sandbox.envs),
-        metadata: JSON.stringify(sandbox.metadata),
-        host_id: sandbox.hostId,
-        parent_snapshot: sandbox.parentSnapshot ?? null,
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow();
+    return this.#db.transaction().execute(async (transaction) => {
+      await lockTeam(transaction, this.#teamId);
+      await assertRoom(transaction, this.#teamId, this.#mover.quotas, 'running');
+      const record = await transaction
+        .insertInto('sandboxes')
+        .values({
+          id: sandbox.id,
+          team_id: this.#teamId,
+          state: 'pending',
+          generation: FIRST_GENERATION,
+          template: sandbox.template,
+          image_id: sandbox.imageId,
+          vcpus: sandbox.vcpus,
+          memory_mb: sandbox.memoryMb,
+          disk_mb: sandbox.diskMb,
+          timeout_sec: sandbox.timeoutSec,
+          on_timeout: sandbox.onTimeout,
+          on_memory_loss: sandbox.onMemoryLoss,
+          moved_by: this.#mover.processId,
+          internet: sandbox.internet,
+          envs: JSON.stringify(sandbox.envs),
+          metadata: JSON.stringify(sandbox.metadata),
+          host_id: sandbox.hostId,
+          parent_snapshot: sandbox.parentSnapshot ?? null,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      await insertEvent(transaction, this.#teamId, this.#mover.actor, {
+        type: 'sandbox.created',
+        sandboxId: sandbox.id,
+        data: { template: sandbox.template, parent_snapshot: sandbox.parentSnapshot ?? null },
+      });
+      return record;
+    });
   }
 
   /** Moves one of the team's sandboxes; undefined when it was not where the caller believed. */
   async transition(transition: Transition): Promise<SandboxRecord | undefined> {
-    return compareAndSwap(this.#db, this.#teamId, transition);
+    return compareAndSwap(this.#db, this.#mover, this.#teamId, transition);
   }
 
-  /** Changes after how many seconds without activity one of the team's sandboxes times out. */
-  async setTimeout(id: string, timeoutSec: number): Promise<SandboxRecord | undefined> {
+  /** Changes what the host does by itself with one of the team's sandboxes. */
+  async setPolicy(
+    id: string,
+    { timeoutSec, onMemoryLoss }: { readonly timeoutSec: number; readonly onMemoryLoss: 'reboot' | 'fail' },
+  ): Promise<SandboxRecord | undefined> {
     return this.#db
       .updateTable('sandboxes')
-      .set({ timeout_sec: timeoutSec })
+      .set({ timeout_sec: timeoutSec, on_memory_loss: onMemoryLoss })
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .returningAll()
       .executeTakeFirst();
   }
 
-  /** Hides a sandbox that has ended already. Whether it was there to hide. */
-  async hideEnded(id: string): Promise<boolean> {
-    const result = await this.#db
+  /** Records when one of the team's sandboxes was used; never turns it back. */
+  async touch(id: string, lastActiveAt: Date): Promise<void> {
+    await this.#db
       .updateTable('sandboxes')
-      .set({ deleted_at: sql<Date>`now()` })
+      .set({ last_active_at: sql<Date>`greatest(last_active_at, ${lastActiveAt}::timestamptz(3))` })
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
-      .where('state', 'in', ['stopped', 'error'])
-      .where('deleted_at', 'is', null)
-      .executeTakeFirst();
-    return result.numUpdatedRows > 0n;
+      .execute();
+  }
+
+  /** Hides a sandbox that has ended already. Whether it was there to hide. */
+  async hideEnded(id: string): Promise<boolean> {
+    return this.#db.transaction().execute(async (transaction) => {
+      await lockTeam(transaction, this.#teamId);
+      const result = await transaction
+        .updateTable('sandboxes')
+        .set({ deleted_at: sql<Date>`now()` })
+        .where('team_id', '=', this.#teamId)
+        .where('id', '=', id)
+        .where('state', 'in', ['stopped', 'error'])
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst();
+      const hidden = result.numUpdatedRows > 0n;
+      const event = { type: 'sandbox.deleted', sandboxId: id } as const;
+      if (hidden) await insertEvent(transaction, this.#teamId, this.#mover.actor, event);
+      return hidden;
+    });
   }
 
   #visible(): SelectQueryBuilder<Database, 'sandboxes', SandboxRecord> {
     return this.#db
       .selectFrom('sandboxes')
       .selectAll()
+      .select((select) =>
+        select
+          .selectFrom('hosts')
+          .select('hosts.state')
+          .whereRef('hosts.id', '=', 'sandboxes.host_id')
+          .as('host_state'),
+      )
       .where('team_id', '=', this.#teamId)
       .where((where) =>
         where.or([where('deleted_at', 'is', null), where('state', 'not in', ['stopped', 'error'])]),

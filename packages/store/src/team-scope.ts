@@ -1,7 +1,10 @@
 import type { Kysely } from 'kysely';
+import type { Mover } from './mover.js';
+import { type Usage, usageOf } from './quotas.js';
 import type { Database } from './schema.js';
 import { TeamApiKeys } from './team-api-keys.js';
 import { TeamAudit } from './team-audit.js';
+import { TeamEvents } from './team-events.js';
 import { TeamMembers } from './team-members.js';
 import { TeamSandboxes } from './team-sandboxes.js';
 import { TeamSnapshots } from './team-snapshots.js';
@@ -12,16 +15,21 @@ export class TeamScope {
   readonly sandboxes: TeamSandboxes;
   readonly snapshots: TeamSnapshots;
   readonly apiKeys: TeamApiKeys;
+  readonly events: TeamEvents;
+  /** What it has of what its quotas limit. */
+  readonly usage: () => Promise<Usage>;
   readonly members: TeamMembers;
   readonly audit: TeamAudit;
   readonly #db: Kysely<Database>;
 
-  constructor(db: Kysely<Database>, teamId: string) {
+  constructor(db: Kysely<Database>, teamId: string, mover: Mover) {
     this.teamId = teamId;
-    this.#db = db;
-    this.sandboxes = new TeamSandboxes(db, teamId);
-    this.snapshots = new TeamSnapshots(db, teamId);
+    this.sandboxes = new TeamSandboxes(db, teamId, mover);
+    this.snapshots = new TeamSnapshots(db, teamId, mover);
     this.apiKeys = new TeamApiKeys(db, teamId);
+    this.events = new TeamEvents(db, teamId, mover);
+    this.usage = () => usageOf(db, teamId, mover.quotas);
+    this.#db = db;
     this.members = new TeamMembers(db, teamId);
     this.audit = new TeamAudit(db, teamId);
   }

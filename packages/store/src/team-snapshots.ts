@@ -1,6 +1,9 @@
 import { DormouseError } from '@dormouse/errors';
 import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
+import { insertEvent, lockTeam } from './events.js';
+import type { Mover } from './mover.js';
+import { assertRoom } from './quotas.js';
 import type { Database } from './schema.js';
 import type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
 
@@ -15,10 +18,12 @@ export interface CommittedSnapshot {
 export class TeamSnapshots {
   readonly #db: Kysely<Database>;
   readonly #teamId: string;
+  readonly #mover: Mover;
 
-  constructor(db: Kysely<Database>, teamId: string) {
+  constructor(db: Kysely<Database>, teamId: string, mover: Mover) {
     this.#db = db;
     this.#teamId = teamId;
+    this.#mover = mover;
   }
 
   /** A snapshot by its name or its id, or undefined: not there, another team's and deleted are the same. */
@@ -61,10 +66,11 @@ export class TeamSnapshots {
   /**
    * Records a snapshot that is about to be taken.
    *
-   * @throws DormouseError `already_exists` when the name is another's and may not be taken from it
+   * @throws DormouseError `already_exists` when the name is another's and may not be taken from it, `quota_exceeded`
    */
   async insert(snapshot: NewSnapshot): Promise<SnapshotRecord> {
-    return this.#withName(snapshot.name, async (transaction) => {
+    return this.#locked(async (transaction) => {
+      await assertRoom(transaction, this.#teamId, this.#mover.quotas, 'snapshotBytes');
       if (!snapshot.overwrite) {
         const holder = await transaction
           .selectFrom('snapshots')
@@ -92,6 +98,7 @@ export class TeamSnapshots {
           disk_only: snapshot.diskOnly,
           description: snapshot.description,
           parent_id: snapshot.parentId,
+          moved_by: this.#mover.processId,
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -109,7 +116,7 @@ export class TeamSnapshots {
     { id, name, overwrite }: Pick<SnapshotRecord, 'id' | 'name' | 'overwrite'>,
     made: SnapshotSize & { readonly diskOnly: boolean },
   ): Promise<CommittedSnapshot | undefined> {
-    return this.#withName(name, async (transaction) => {
+    return this.#locked(async (transaction) => {
       const now = sql<Date>`now()`;
       const replaced = await transaction
         .updateTable('snapshots')
@@ -137,20 +144,27 @@ export class TeamSnapshots {
         .where('state', '=', 'creating')
         .returningAll()
         .executeTakeFirst();
-      return snapshot === undefined ? undefined : { snapshot, replaced };
+      if (snapshot === undefined) return undefined;
+      if (replaced !== undefined) await this.#tell(transaction, 'snapshot.deleted', replaced);
+      await this.#tell(transaction, 'snapshot.created', snapshot);
+      return { snapshot, replaced };
     });
   }
 
   /** Marks a snapshot, by name or id, as to be deleted; undefined when there is none. Its name is free at once. */
   async beginDeleting(nameOrId: string): Promise<SnapshotRecord | undefined> {
-    return this.#db
-      .updateTable('snapshots')
-      .set({ state: 'deleting', state_changed_at: sql<Date>`now()` })
-      .where('team_id', '=', this.#teamId)
-      .where('state', '=', 'ready')
-      .where((where) => where.or([where('name', '=', nameOrId), where('id', '=', nameOrId)]))
-      .returningAll()
-      .executeTakeFirst();
+    return this.#locked(async (transaction) => {
+      const snapshot = await transaction
+        .updateTable('snapshots')
+        .set({ state: 'deleting', state_changed_at: sql<Date>`now()` })
+        .where('team_id', '=', this.#teamId)
+        .where('state', '=', 'ready')
+        .where((where) => where.or([where('name', '=', nameOrId), where('id', '=', nameOrId)]))
+        .returningAll()
+        .executeTakeFirst();
+      if (snapshot !== undefined) await this.#tell(transaction, 'snapshot.deleted', snapshot);
+      return snapshot;
+    });
   }
 
   /** Marks a snapshot that did not come about as to be deleted. */
@@ -165,13 +179,21 @@ export class TeamSnapshots {
       .executeTakeFirst();
   }
 
-  /** Two that want the same name wait for each other. */
-  async #withName<T>(name: string, work: (transaction: Transaction<Database>) => Promise<T>): Promise<T> {
+  /** Two that want the same name, or what is left of a quota, wait for each other. */
+  async #locked<T>(work: (transaction: Transaction<Database>) => Promise<T>): Promise<T> {
     return this.#db.transaction().execute(async (transaction) => {
-      const key = `snapshot name ${this.#teamId} ${name}`;
-      await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(transaction);
+      await lockTeam(transaction, this.#teamId);
       return work(transaction);
     });
+  }
+
+  async #tell(
+    transaction: Transaction<Database>,
+    type: 'snapshot.created' | 'snapshot.deleted',
+    { id, name, sandbox_id }: SnapshotRecord,
+  ): Promise<void> {
+    const event = { type, snapshotId: id, sandboxId: sandbox_id, data: { name } };
+    await insertEvent(transaction, this.#teamId, this.#mover.actor, event);
   }
 
   #ready(): SelectQueryBuilder<Database, 'snapshots', SnapshotRecord> {

@@ -174,6 +174,7 @@ const SANDBOX = {
   disk_mb: 4096,
   timeout_sec: 0,
   on_timeout: 'pause',
+  on_memory_loss: 'reboot',
   internet: true,
   metadata: {},
   created_at: '2026-01-31T09:30:00.000Z',
@@ -183,4 +184,5 @@ const SANDBOX = {
   paused_at: null,
   resumed_by: null,
   host_id: null,
+  host_state: null,
 };

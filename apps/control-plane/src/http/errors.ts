@@ -5,6 +5,7 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { z } from 'zod';
 import type { AppEnv } from '../context.js';
+import { databaseGone } from './database-gone.js';
 
 /** The error a client is told, for anything that was thrown. What is not meant for clients becomes `internal`. */
 export function toClientError(thrown: unknown): DormouseError {
@@ -49,7 +50,9 @@ export function retryAfter(error: DormouseError): number | undefined {
 
 /** Answers an error. Our own mistakes are logged with their causes. */
 export function answerError(thrown: unknown, c: Context<AppEnv>): Response {
-  const error = toClientError(thrown);
+  // Of what changes something nobody can tell whether it did, so clients must not be invited to ask again.
+  const away = c.req.method === 'GET' ? databaseGone(thrown) : undefined;
+  const error = away ?? toClientError(thrown);
   if (error.httpStatus === 500) c.get('log').error({ err: error }, 'request failed');
   else if (error.httpStatus > 500) c.get('log').warn({ err: error }, 'request failed');
   if (error.code === 'unauthorized') c.header('WWW-Authenticate', 'Bearer');

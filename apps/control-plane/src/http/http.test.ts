@@ -239,6 +239,24 @@ describe('errors', () => {
     expect(plane.logged()).toContain(request_id);
   });
 
+  test('hazard 9: while the database is away, who reads is asked to try again, and who changes is not', async () => {
+    const { store } = plane.services;
+    const { accounts } = store.system;
+    const original = accounts.keysByLookup.bind(accounts);
+    accounts.keysByLookup = async () => {
+      throw Object.assign(new Error('terminating connection at /secret/place'), { code: '57P01' });
+    };
+    const read = await plane.request('/v1/sandboxes');
+    const change = await postJson('/v1/sandboxes', '{}');
+    accounts.keysByLookup = original;
+    expect([read.status, read.headers.get('retry-after')]).toEqual([503, '2']);
+    expect(await wrong(read)).toMatchObject({
+      code: 'unavailable',
+      message: 'the database does not answer. Try again in a few seconds.',
+    });
+    expect([change.status, change.headers.get('retry-after')]).toEqual([500, null]);
+  });
+
   test('the errors of a host keep their code, status and advice', async () => {
     const id = await plane.createSandbox();
     for (const [code, status] of [

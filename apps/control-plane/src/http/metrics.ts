@@ -9,6 +9,10 @@ export interface ControlPlaneMetrics {
   readonly registry: Registry;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
   readonly reconciled: Counter<'action'>;
+  readonly hostEvents: Counter<'type'>;
+  readonly hostEventDelay: Histogram;
+  readonly eventStreams: Gauge;
+  readonly quotaRefusals: Counter;
 }
 
 /** A registry of its own, so that two control planes in one process do not mix. */
@@ -39,5 +43,37 @@ export function createMetrics(store: Store): ControlPlaneMetrics {
       }
     },
   });
-  return { registry, httpDuration, reconciled };
+  const hostEvents = new Counter({
+    name: 'dormouse_host_events_total',
+    help: 'What hosts have done with sandboxes by themselves, by type of the event',
+    labelNames: ['type'] as const,
+    registers: [registry],
+  });
+  const hostEventDelay = new Histogram({
+    name: 'dormouse_host_event_delay_seconds',
+    help: 'From what a host did by itself to its being recorded',
+    buckets: DURATION_BUCKETS,
+    registers: [registry],
+  });
+  const eventStreams = new Gauge({
+    name: 'dormouse_event_streams',
+    help: 'Live streams of events that are open',
+    registers: [registry],
+  });
+  const quotaRefusals = new Counter({
+    name: 'dormouse_quota_refusals_total',
+    help: 'Requests refused because a team has as much as it may have',
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'dormouse_hosts',
+    help: 'Hosts by whether they answer',
+    labelNames: ['state'] as const,
+    registers: [registry],
+    async collect() {
+      for (const [state, count] of Object.entries(await store.system.countHosts()))
+        this.set({ state }, count);
+    },
+  });
+  return { registry, httpDuration, reconciled, hostEvents, hostEventDelay, eventStreams, quotaRefusals };
 }

@@ -1,5 +1,5 @@
 import type { SnapshotState } from '@dormouse/store';
-import { ABANDONED_AFTER_MS, type Circumstances, type HostView } from './decide.js';
+import type { Circumstances, HostView } from './decide.js';
 
 /** A snapshot as the database has it. */
 export interface SnapshotRowView {
@@ -46,15 +46,13 @@ export function decideSnapshot(
   row: SnapshotRowView | undefined,
   host: SnapshotHostView | undefined,
   sandbox: HostView['state'] | undefined,
-  { askedAt, processStartedAt, inFlight }: Circumstances,
+  { askedAt, abandoned, inFlight }: Circumstances,
 ): SnapshotDecision {
   if (inFlight) return NOTHING;
   if (row === undefined) return host === undefined ? NOTHING : { action: 'leave_unknown' };
   if (row.stateChangedAt >= askedAt) return NOTHING;
   switch (row.state) {
     case 'creating': {
-      const ageMs = askedAt.getTime() - row.stateChangedAt.getTime();
-      const abandoned = row.stateChangedAt < processStartedAt || ageMs > ABANDONED_AFTER_MS;
       if (!abandoned) return NOTHING;
       if (host !== undefined) return { action: 'finish_creating' };
       // The host may be taking it this very moment, for a caller that is gone.

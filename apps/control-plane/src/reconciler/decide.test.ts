@@ -2,7 +2,6 @@ import { canFollow, SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycl
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  ABANDONED_AFTER_MS,
   type Circumstances,
   type Decision,
   decide,
@@ -12,9 +11,10 @@ import {
 } from './decide.js';
 
 const ID = 'sb4f9k2m7q1x8c3v6b0n5z';
-const PROCESS_START = new Date('2026-01-01T12:00:00Z');
 const ASKED = new Date('2026-01-01T13:00:00Z');
-const NOW: Circumstances = { askedAt: ASKED, processStartedAt: PROCESS_START, inFlight: false };
+const NOW: Circumstances = { askedAt: ASKED, abandoned: false, inFlight: false };
+/** Nobody is at work on it any more. */
+const GONE: Circumstances = { ...NOW, abandoned: true };
 const before = (date: Date, ms = 1000) => new Date(date.getTime() - ms);
 
 const row = (changes: Partial<RowView> = {}): RowView => ({
@@ -37,12 +37,18 @@ const host = (changes: Partial<HostView> = {}): HostView => ({
   lastActiveAt: before(ASKED, 5_000),
   pausedAt: before(ASKED, 4_000),
   resumedBy: null,
+  pauseCause: null,
   ...changes,
 });
 const HOST_STATES = SANDBOX_STATES.filter((state) => state !== 'error');
 const NOTHING: Decision = { action: 'nothing' };
-const follow = (to: 'running' | 'paused' | 'resuming', generation = 1, reason: string | null = null) =>
-  ({ action: 'follow', to, generation, reason }) as const;
+/** @param told by the host itself, because nobody had asked for it */
+const follow = (
+  to: 'running' | 'paused' | 'resuming',
+  generation = 1,
+  reason: string | null = null,
+  told = true,
+) => ({ action: 'follow', to, generation, reason, told }) as const;
 
 describe('hazard 9: a running sandbox', () => {
   test('that runs is left alone', () => {
@@ -53,14 +59,17 @@ describe('hazard 9: a running sandbox', () => {
     expect(decide(row(), host({ state: 'stopped', reason: 'kernel panic' }), NOW)).toEqual({
       action: 'record_stopped',
       reason: 'its virtual machine ended: kernel panic',
+      told: true,
     });
     expect(decide(row(), host({ state: 'stopped' }), NOW)).toEqual({
       action: 'record_stopped',
       reason: 'its virtual machine ended',
+      told: true,
     });
     expect(decide(row(), undefined, NOW)).toEqual({
       action: 'record_stopped',
       reason: 'the host no longer has it',
+      told: false,
     });
   });
 
@@ -76,28 +85,21 @@ describe('hazard 9: a running sandbox', () => {
 
 describe('hazard 9: a pending sandbox', () => {
   const pending = (changes: Partial<RowView> = {}) => row({ state: 'pending', ...changes });
-  const orphan = pending({ createdAt: before(PROCESS_START), stateChangedAt: before(PROCESS_START) });
-
   test('that the host runs is adopted', () => {
     const { startedAt, lastActiveAt } = host();
-    expect(decide(orphan, host(), NOW)).toEqual({ action: 'adopt', startedAt, lastActiveAt });
+    expect(decide(pending(), host(), NOW)).toEqual({ action: 'adopt', startedAt, lastActiveAt });
   });
 
   test('that the host still boots is waited for', () => {
-    expect(decide(orphan, host({ state: 'pending' }), NOW)).toEqual({ action: 'nothing' });
+    expect(decide(pending(), host({ state: 'pending' }), GONE)).toEqual({ action: 'nothing' });
   });
 
   test('that lost its creator and was never made ends as an error', () => {
     const reason = 'its creation was interrupted';
-    expect(decide(orphan, undefined, NOW)).toEqual({ action: 'record_error', reason });
-    expect(decide(orphan, host({ state: 'stopped', reason: 'no boot' }), NOW)).toEqual({
+    expect(decide(pending(), undefined, GONE)).toEqual({ action: 'record_error', reason });
+    expect(decide(pending(), host({ state: 'stopped', reason: 'no boot' }), GONE)).toEqual({
       action: 'record_error',
       reason: `${reason}: no boot`,
-    });
-    const old = pending({ createdAt: before(ASKED, ABANDONED_AFTER_MS + 1) });
-    expect(decide(old, undefined, { ...NOW, processStartedAt: new Date(0) })).toEqual({
-      action: 'record_error',
-      reason,
     });
   });
 
@@ -107,52 +109,62 @@ describe('hazard 9: a pending sandbox', () => {
 });
 
 /** What is decided for a row in a state when the host has it in each of its states, in the same generation. */
-function decisions(state: SandboxState, changes: Partial<RowView> = {}): Record<string, Decision> {
-  const some = row({ state, ...changes });
+function decisions(
+  state: SandboxState,
+  circumstances: Circumstances = NOW,
+  changes: Partial<HostView> = {},
+): Record<string, Decision> {
+  const some = row({ state });
   return Object.fromEntries([
-    ...HOST_STATES.map((at) => [at, decide(some, host({ state: at }), NOW)]),
-    ['nowhere', decide(some, undefined, NOW)],
+    ...HOST_STATES.map((at) => [at, decide(some, host({ state: at, ...changes }), circumstances)]),
+    ['nowhere', decide(some, undefined, circumstances)],
   ]);
 }
 
-const GONE: Decision = { action: 'record_stopped', reason: LOST_BY_HOST };
-const ENDED: Decision = { action: 'record_stopped', reason: 'its virtual machine ended' };
-/** Nobody of this process can be at work on it any more. */
-const ABANDONED = { createdAt: before(PROCESS_START, 2_000), stateChangedAt: before(PROCESS_START) };
-
+const LOST: Decision = { action: 'record_stopped', reason: LOST_BY_HOST, told: false };
+const ENDED: Decision = { action: 'record_stopped', reason: 'its virtual machine ended', told: true };
 describe('every pair of states in the same generation', () => {
-  test('running', () => {
-    expect(decisions('running')).toEqual({
-      pending: NOTHING,
-      running: NOTHING,
-      snapshotting: NOTHING,
-      pausing: NOTHING,
-      paused: follow('paused'),
-      resuming: NOTHING,
-      stopping: NOTHING,
-      stopped: ENDED,
-      nowhere: GONE,
-    });
-  });
-
-  test.each(['snapshotting', 'pausing'] as const)('%s', (state) => {
+  test.each(['running', 'snapshotting'] as const)('hazard 22: %s, when the host has paused it', (state) => {
     const expected = {
       pending: NOTHING,
       running: NOTHING,
       snapshotting: NOTHING,
       pausing: NOTHING,
-      paused: follow('paused'),
+      paused: follow('paused', 1, null, false),
       resuming: NOTHING,
       stopping: NOTHING,
       stopped: ENDED,
-      nowhere: GONE,
+      nowhere: LOST,
     };
     expect(decisions(state)).toEqual(expected);
-    expect(decisions(state, ABANDONED)).toEqual({ ...expected, running: follow('running') });
+    const gone = state === 'running' ? expected : { ...expected, running: follow('running') };
+    expect(decisions(state, GONE)).toEqual(gone);
+    for (const pauseCause of ['timeout', 'shutdown'] as const) {
+      expect(decisions(state, NOW, { pauseCause })).toEqual({ ...expected, paused: follow('paused') });
+    }
+  });
+
+  test('hazard 22: pausing is what was asked for, unless the host says that it has timed out', () => {
+    const expected = {
+      pending: NOTHING,
+      running: NOTHING,
+      snapshotting: NOTHING,
+      pausing: NOTHING,
+      paused: follow('paused', 1, null, false),
+      resuming: NOTHING,
+      stopping: NOTHING,
+      stopped: ENDED,
+      nowhere: LOST,
+    };
+    expect(decisions('pausing')).toEqual(expected);
+    expect(decisions('pausing', GONE)).toEqual({ ...expected, running: follow('running', 1, null, false) });
+    for (const pauseCause of ['timeout', 'shutdown'] as const) {
+      expect(decisions('pausing', NOW, { pauseCause })).toEqual({ ...expected, paused: follow('paused') });
+    }
   });
 
   test('paused', () => {
-    expect(decisions('paused')).toEqual({
+    const expected = {
       pending: NOTHING,
       running: follow('running'),
       snapshotting: follow('running'),
@@ -162,14 +174,16 @@ describe('every pair of states in the same generation', () => {
       stopping: NOTHING,
       stopped: ENDED,
       nowhere: { action: 'note', reason: LOST_BY_HOST },
-    });
+    };
+    expect(decisions('paused')).toEqual(expected);
+    expect(decisions('paused', GONE, { pauseCause: 'timeout' })).toEqual(expected);
   });
 
   test('resuming', () => {
     const expected = {
       pending: NOTHING,
-      running: follow('running'),
-      snapshotting: follow('running'),
+      running: follow('running', 1, null, false),
+      snapshotting: follow('running', 1, null, false),
       pausing: NOTHING,
       paused: NOTHING,
       resuming: NOTHING,
@@ -178,27 +192,48 @@ describe('every pair of states in the same generation', () => {
       nowhere: NOTHING,
     };
     expect(decisions('resuming')).toEqual(expected);
-    expect(decisions('resuming', ABANDONED)).toEqual({
+    expect(decisions('resuming', GONE)).toEqual({
       ...expected,
-      paused: follow('paused'),
-      nowhere: follow('paused', 1, LOST_BY_HOST),
+      paused: follow('paused', 1, null, false),
+      nowhere: follow('paused', 1, LOST_BY_HOST, false),
     });
   });
 
   test('pending', () => {
     const { startedAt, lastActiveAt } = host();
     const adopt = { action: 'adopt', startedAt, lastActiveAt };
-    expect(decisions('pending')).toEqual({
+    const interrupted = { action: 'record_error', reason: 'its creation was interrupted' };
+    const expected = {
       pending: NOTHING,
       running: adopt,
       snapshotting: adopt,
       pausing: NOTHING,
-      paused: follow('paused'),
+      paused: follow('paused', 1, null, false),
       resuming: follow('resuming'),
       stopping: NOTHING,
       stopped: NOTHING,
       nowhere: NOTHING,
+    };
+    expect(decisions('pending')).toEqual(expected);
+    expect(decisions('pending', GONE)).toEqual({
+      ...expected,
+      stopping: interrupted,
+      stopped: interrupted,
+      nowhere: interrupted,
     });
+  });
+
+  test('stopping, stopped and error', () => {
+    const everywhere = (decision: Decision) =>
+      Object.fromEntries([...HOST_STATES, 'nowhere'].map((at) => [at, decision]));
+    for (const circumstances of [NOW, GONE]) {
+      expect(decisions('stopping', circumstances)).toEqual(everywhere({ action: 'finish_stopping' }));
+      expect(decisions('stopped', circumstances)).toEqual(everywhere(NOTHING));
+      expect(decisions('error', circumstances)).toEqual({
+        ...everywhere({ action: 'destroy_on_host' }),
+        nowhere: NOTHING,
+      });
+    }
   });
 });
 
@@ -206,10 +241,15 @@ describe('hazard 9: a host that has paused and resumed by itself', () => {
   test('is followed into the generation it has begun', () => {
     for (const state of ['running', 'paused', 'pausing', 'snapshotting', 'resuming'] as const) {
       const some = row({ state });
-      expect(decide(some, host({ generation: 2 }), NOW)).toEqual(follow('running', 2));
-      expect(decide(some, host({ generation: 3, state: 'snapshotting' }), NOW)).toEqual(follow('running', 3));
-      expect(decide(some, host({ generation: 2, state: 'resuming' }), NOW)).toEqual(follow('resuming', 2));
-      expect(decide(some, host({ generation: 2, state: 'paused' }), NOW)).toEqual(follow('paused', 2));
+      const told = state !== 'pausing' && state !== 'resuming';
+      const to = (at: 'running' | 'paused' | 'resuming', generation: number) =>
+        follow(at, generation, null, told);
+      expect(decide(some, host({ generation: 2 }), NOW)).toEqual(to('running', 2));
+      expect(decide(some, host({ generation: 3, state: 'snapshotting' }), NOW)).toEqual(to('running', 3));
+      expect(decide(some, host({ generation: 2, state: 'resuming' }), NOW)).toEqual(to('resuming', 2));
+      expect(decide(some, host({ generation: 2, state: 'paused' }), NOW)).toEqual(
+        follow('paused', 2, null, false),
+      );
       expect(decide(some, host({ generation: 2, state: 'pausing' }), NOW)).toEqual(NOTHING);
     }
   });
@@ -222,11 +262,7 @@ describe('hazard 9: a host that has paused and resumed by itself', () => {
   test('and a row that is ahead of it waits, or goes back when nobody is at work on it', () => {
     const ahead = row({ state: 'resuming', generation: 2 });
     expect(decide(ahead, host({ state: 'paused' }), NOW)).toEqual(NOTHING);
-    expect(decide({ ...ahead, ...ABANDONED }, host({ state: 'paused' }), NOW)).toEqual(follow('paused', 2));
-    const old = { ...ahead, stateChangedAt: before(ASKED, ABANDONED_AFTER_MS + 1) };
-    expect(decide(old, host({ state: 'paused' }), { ...NOW, processStartedAt: new Date(0) })).toEqual(
-      follow('paused', 2),
-    );
+    expect(decide(ahead, host({ state: 'paused' }), GONE)).toEqual(follow('paused', 2, null, false));
     expect(decide(row({ generation: 2 }), host({ state: 'stopped' }), NOW)).toEqual(NOTHING);
     expect(decide(row({ generation: 2 }), host({ state: 'paused' }), NOW)).toEqual(NOTHING);
     expect(decide(row({ state: 'paused', generation: 2 }), host(), NOW)).toEqual(NOTHING);
@@ -289,6 +325,7 @@ const anyHost = fc.option(
     lastActiveAt: fc.date({ noInvalidDate: true }),
     pausedAt: fc.date({ noInvalidDate: true }),
     resumedBy: fc.constantFrom('memory' as const, 'reboot' as const, null),
+    pauseCause: fc.constantFrom('timeout' as const, 'shutdown' as const, null),
   }),
   { nil: undefined },
 );
@@ -318,7 +355,7 @@ test('hazard 9: a report of an earlier generation never changes a later row', ()
       const decision = decide(some, view, NOW);
       // A resume that the host has never begun goes back to where it came from; a note changes no state.
       if (some.state === 'resuming' && decision.action === 'follow') {
-        expect(decision).toEqual(follow('paused', some.generation));
+        expect(decision).toEqual(follow('paused', some.generation, null, false));
       } else {
         expect(['nothing', 'finish_stopping', 'note']).toContain(decision.action);
       }

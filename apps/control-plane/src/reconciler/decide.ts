@@ -26,14 +26,16 @@ export interface HostView {
   /** Means something only while it is paused. */
   readonly pausedAt: Date;
   readonly resumedBy: 'memory' | 'reboot' | null;
+  /** Why it is paused, when nobody asked for it: the host tells of that itself. */
+  readonly pauseCause: 'timeout' | 'shutdown' | null;
 }
 
 /** When and by whom the two were looked at. */
 export interface Circumstances {
   /** The database's clock just before the host was asked. What changed later is not judged. */
   readonly askedAt: Date;
-  /** When this process began, by the same clock. */
-  readonly processStartedAt: Date;
+  /** The control plane that brought it where it is does not work on it any more: it is gone, or done. */
+  readonly abandoned: boolean;
   /** This process is changing the sandbox itself. */
   readonly inFlight: boolean;
 }
@@ -42,7 +44,7 @@ export interface Circumstances {
 export type Decision =
   | { readonly action: 'nothing' }
   /** Its VM has ended by itself. */
-  | { readonly action: 'record_stopped'; readonly reason: string }
+  | { readonly action: 'record_stopped'; readonly reason: string; readonly told: boolean }
   /** It was made, and whoever asked for it did not live to record that. */
   | { readonly action: 'adopt'; readonly startedAt: Date; readonly lastActiveAt: Date }
   /** The host is elsewhere, by moves of its own or by moves that nobody lived to record. */
@@ -53,6 +55,8 @@ export type Decision =
       readonly generation: number;
       /** What is to be said about it. */
       readonly reason: string | null;
+      /** The host tells of it itself. */
+      readonly told: boolean;
     }
   /** It stays as it is, and this is to be said about it. */
   | { readonly action: 'note'; readonly reason: string | null }
@@ -66,9 +70,6 @@ export type Decision =
   | { readonly action: 'leave_unknown' }
   /** It was active since. */
   | { readonly action: 'touch'; readonly lastActiveAt: Date };
-
-/** Work of another control plane that is this old has lost who did it. */
-export const ABANDONED_AFTER_MS: number = 10 * 60 * 1000;
 
 /** Activity is recorded this coarsely: it is shown, not decided by. */
 export const TOUCH_PRECISION_MS = 10_000;
@@ -138,7 +139,7 @@ function decidePending(row: RowView, host: HostView | undefined, circumstances: 
     case 'stopping':
     case 'stopped':
     case undefined:
-      if (!isAbandoned(row.createdAt, circumstances)) return NOTHING;
+      if (!circumstances.abandoned) return NOTHING;
       return { action: 'record_error', reason: because('its creation was interrupted', host?.reason) };
   }
 }
@@ -184,7 +185,7 @@ function decideLeaving(row: RowView, host: HostView | undefined, circumstances: 
       return host.generation > row.generation ? follow(row, host, 'running') : NOTHING;
     case 'running':
       if (host.generation > row.generation) return follow(row, host, 'running');
-      return isAbandoned(row.stateChangedAt, circumstances) ? follow(row, host, 'running') : NOTHING;
+      return circumstances.abandoned ? follow(row, host, 'running') : NOTHING;
   }
 }
 
@@ -236,27 +237,30 @@ function decideResuming(
     case undefined:
       break;
   }
-  if (!isAbandoned(row.stateChangedAt, circumstances)) return NOTHING;
+  if (!circumstances.abandoned) return NOTHING;
   const reason = host === undefined ? LOST_BY_HOST : null;
-  return { action: 'follow', to: 'paused', generation: row.generation, reason };
+  return { action: 'follow', to: 'paused', generation: row.generation, reason, told: false };
 }
 
 function follow(row: RowView, host: HostView, to: 'running' | 'paused' | 'resuming'): Decision {
   const { generation } = host;
   if (!canFollow(row, { state: to, generation })) return NOTHING;
-  return { action: 'follow', to, generation, reason: host.reason === '' ? null : host.reason };
+  const told = isTold(row, host, to);
+  return { action: 'follow', to, generation, reason: host.reason === '' ? null : host.reason, told };
 }
 
 function ended(host: HostView | undefined): Decision {
   const reason = host === undefined ? LOST_BY_HOST : because('its virtual machine ended', host.reason);
-  return { action: 'record_stopped', reason };
+  return { action: 'record_stopped', reason, told: host !== undefined };
 }
 
-/** Whether who began this is gone: an earlier process of ours, or another control plane that never came to an end. */
-function isAbandoned(since: Date, { askedAt, processStartedAt }: Circumstances): boolean {
-  return since < processStartedAt || askedAt.getTime() - since.getTime() > ABANDONED_AFTER_MS;
+/** Whether the host did it by itself, and so tells of it. It resumes by itself what nobody was asked to resume. */
+function isTold(row: RowView, host: HostView, to: 'running' | 'paused' | 'resuming'): boolean {
+  if (to === 'paused') return host.pauseCause !== null;
+  return row.state !== 'pausing' && row.state !== 'resuming';
 }
 
-function because(fact: string, reason: string | undefined): string {
+/** A fact with its reason, where there is one. */
+export function because(fact: string, reason: string | undefined): string {
   return reason === undefined || reason === '' ? fact : `${fact}: ${reason}`;
 }

@@ -1,4 +1,8 @@
-import { type Sandbox as HostSandbox, SandboxState as HostSandboxState } from '@dormouse/host-api';
+import {
+  type Sandbox as HostSandbox,
+  SandboxState as HostSandboxState,
+  PauseCause,
+} from '@dormouse/host-api';
 import { pausedAt, resumedBy, startedAt } from '../sandboxes/host-times.js';
 import type { HostView } from './decide.js';
 
@@ -14,7 +18,19 @@ export function toHostView(sandbox: HostSandbox): HostView | undefined {
     ...startedAt(sandbox),
     pausedAt: pausedAt(sandbox),
     resumedBy: resumedBy(sandbox),
+    pauseCause: pauseCause(sandbox),
   };
+}
+
+function pauseCause({ pauseCause: cause }: HostSandbox): HostView['pauseCause'] {
+  switch (cause) {
+    case PauseCause.TIMEOUT:
+      return 'timeout';
+    case PauseCause.SHUTDOWN:
+      return 'shutdown';
+    default:
+      return null;
+  }
 }
 
 function hostState(state: HostSandboxState): HostView['state'] | undefined {

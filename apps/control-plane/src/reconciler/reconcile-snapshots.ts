@@ -11,7 +11,8 @@ import { decideSnapshot, type SnapshotDecision, type SnapshotRowView } from './d
 /** What the round of the sandboxes has found out already. */
 export interface SnapshotRound {
   readonly askedAt: Date;
-  readonly processStartedAt: Date;
+  /** Whether the control plane that moved a row is not at work any more. */
+  readonly isAbandoned: (movedBy: string | null | undefined) => boolean;
   readonly busy: { has(id: string): boolean };
   /** The sandboxes of the host. */
   readonly sandboxes: ReadonlyMap<string, HostView>;
@@ -36,7 +37,11 @@ export async function reconcileSnapshots(services: Services, round: SnapshotRoun
       row === undefined ? undefined : rowView(row),
       snapshot === undefined ? undefined : measured(snapshot),
       row === undefined ? undefined : round.sandboxes.get(row.sandbox_id)?.state,
-      { ...round, inFlight: round.busy.has(id) || inFlight.has(id) },
+      {
+        askedAt: round.askedAt,
+        abandoned: round.isAbandoned(row?.moved_by),
+        inFlight: round.busy.has(id) || inFlight.has(id),
+      },
     );
     if (decision.action === 'nothing') continue;
     try {

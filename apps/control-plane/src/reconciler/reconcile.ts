@@ -1,8 +1,9 @@
 import { SANDBOX_ID_PATTERN } from '@dormouse/contracts';
-import { FIRST_GENERATION } from '@dormouse/lifecycle';
+import { FIRST_GENERATION, isTransitional } from '@dormouse/lifecycle';
 import type { SandboxRecord, TransitionChanges } from '@dormouse/store';
 import type { Services } from '../context.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
+import { recordPending } from '../host-events/record.js';
 import { registerHost } from '../host-registration.js';
 import { type Decision, decide, type HostView, type RowView } from './decide.js';
 import { toHostView } from './host-view.js';
@@ -14,22 +15,24 @@ export interface RoundResult {
   readonly acted: readonly { readonly id: string; readonly decision: Decision }[];
   /** Sandboxes of the host that this database has never heard of. */
   readonly strangers: readonly string[];
+  /** Somebody is at work who may be gone soon: worth another look before long. */
+  readonly underWay: boolean;
 }
 
 /**
  * Compares every sandbox and snapshot of database and host once and puts right what differs.
  *
  * The host is asked first and the database second: what the host has, some row announced before. The other way
- * round a sandbox made in between would look like one that nobody wants.
+ * round a sandbox made in between would look like one that nobody wants. Between the two is recorded what the host has
+ * done by itself: it tells of that before it does it, so what is missing from the list has been told of.
  *
- * @param processStartedAt by the database's clock
  * @throws when host or database cannot be reached; nothing has been changed then
  */
-export async function reconcileOnce(services: Services, processStartedAt: Date): Promise<RoundResult> {
+export async function reconcileOnce(services: Services): Promise<RoundResult> {
   const { store, host, inFlight, log, metrics } = services;
   using busy = inFlight.observe();
   const askedAt = await store.system.now();
-  await registerHost(services);
+  const hostId = await registerHost(services);
   const { sandboxes } = await hostCall(host.listSandboxes({}, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
   const onHost = new Map<string, HostView>();
   const unknown = new Set<string>();
@@ -38,9 +41,14 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
     if (view === undefined || !SANDBOX_ID_PATTERN.test(sandbox.id)) unknown.add(sandbox.id);
     else onHost.set(sandbox.id, view);
   }
+  await recordPending(services, hostId);
   const rows = new Map(
     (await store.system.sandboxesToReconcile([...onHost.keys()])).map((row) => [row.id, row]),
   );
+
+  // After the rows: who moved one announced itself before.
+  const others = await store.system.lease.others();
+  const isAbandoned = (movedBy: string | null | undefined) => !others.has(movedBy ?? '');
 
   const acted: { id: string; decision: Decision }[] = [];
   const strangers: string[] = [];
@@ -49,7 +57,7 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
     const row = rows.get(id);
     const decision = decide(row === undefined ? undefined : rowView(row), onHost.get(id), {
       askedAt,
-      processStartedAt,
+      abandoned: isAbandoned(row?.moved_by),
       inFlight: busy.has(id),
     });
     if (decision.action === 'nothing') continue;
@@ -67,8 +75,9 @@ export async function reconcileOnce(services: Services, processStartedAt: Date):
     metrics.reconciled.inc({ action: decision.action });
     log[decision.action === 'touch' ? 'debug' : 'info']({ sandboxId: id, ...decision }, 'reconciled');
   }
-  await reconcileSnapshots(services, { askedAt, processStartedAt, busy, sandboxes: onHost });
-  return { acted, strangers };
+  await reconcileSnapshots(services, { askedAt, isAbandoned, busy, sandboxes: onHost });
+  const underWay = [...rows.values()].some(({ state }) => isTransitional(state));
+  return { acted, strangers, underWay };
 }
 
 function rowView(row: SandboxRecord): RowView {
@@ -102,6 +111,7 @@ async function act(
         from: row,
         to: { state: 'stopped', generation: row.generation },
         changes: { reason: decision.reason, pausedAt: null },
+        silent: decision.told,
       });
       return;
     case 'follow':
@@ -110,6 +120,7 @@ async function act(
         from: row,
         to: { state: decision.to, generation: decision.generation },
         changes: { reason: decision.reason, ...followChanges(decision.to, row, view) },
+        silent: decision.told,
       });
       return;
     case 'note':

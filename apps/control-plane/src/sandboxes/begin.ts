@@ -1,4 +1,4 @@
-import { DormouseError } from '@dormouse/errors';
+import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { SandboxState } from '@dormouse/lifecycle';
 import type { SandboxRecord, TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
@@ -42,9 +42,11 @@ export async function leadBack(
   team: TeamScope,
   record: SandboxRecord,
   to: SandboxState,
+  cause?: unknown,
 ): Promise<void> {
   try {
-    await team.sandboxes.transition({ id: record.id, from: record, to });
+    const why = cause === undefined ? {} : { why: fromUnknown(cause).message };
+    await team.sandboxes.transition({ id: record.id, from: record, to, ...why });
   } catch (err) {
     log.warn({ err, sandboxId: record.id, state: record.state }, 'leading a sandbox back failed');
   }

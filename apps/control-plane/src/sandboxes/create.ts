@@ -9,6 +9,7 @@ import { registerHost } from '../host-registration.js';
 import { newSandboxId } from '../random-id.js';
 import { startedAt } from './host-times.js';
 import { findOrigin } from './origin.js';
+import { hostPolicy } from './policy.js';
 
 /**
  * Makes a sandbox and answers when it takes commands. The row comes first, so that whatever happens in between,
@@ -39,6 +40,7 @@ export async function createSandbox(
       parentSnapshot: origin.snapshotId,
       timeoutSec: wanted.timeout_sec,
       onTimeout: wanted.on_timeout,
+      onMemoryLoss: wanted.on_memory_loss,
       internet: wanted.internet,
       envs: wanted.envs,
       metadata: wanted.metadata,
@@ -51,6 +53,7 @@ export async function createSandbox(
           {
             id,
             generation: BigInt(pending.generation),
+            policy: hostPolicy(pending),
             spec: {
               template: pending.template,
               vcpus: pending.vcpus,

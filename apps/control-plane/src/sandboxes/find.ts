@@ -17,12 +17,20 @@ export async function findSandbox(team: TeamScope, id: string): Promise<SandboxR
 /**
  * A sandbox of the team that takes commands.
  *
- * @throws DormouseError `not_found` or `invalid_state`
+ * @throws DormouseError `not_found`, `invalid_state`, `unavailable` while its host does not answer
  */
 export async function findRunning(team: TeamScope, id: string): Promise<SandboxRecord> {
   const record = await findSandbox(team, id);
-  if (takesCommands(record.state)) return record;
-  throw notRunning(record);
+  if (!takesCommands(record.state)) throw notRunning(record);
+  if (record.host_state === 'unreachable') throw hostUnreachable(record);
+  return record;
+}
+
+/** What is said of a sandbox whose host does not answer. Nothing of it is lost for that. */
+function hostUnreachable({ id, host_id }: SandboxRecord): DormouseError {
+  return new DormouseError('unavailable', `the host ${host_id} of the sandbox ${id} does not answer`, {
+    suggestion: 'Try again in a while: the sandbox is kept as it is until its host is back.',
+  });
 }
 
 /** What is said of a sandbox that would have to run and does not: how to wake it, where that is possible. */

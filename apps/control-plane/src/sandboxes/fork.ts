@@ -10,6 +10,7 @@ import { lostByHost } from './begin.js';
 import { findSandbox } from './find.js';
 import { startedAt } from './host-times.js';
 import { beginMoment } from './moment.js';
+import { hostPolicy } from './policy.js';
 
 /** A child that runs, or why there is none. */
 export type ForkOutcome =
@@ -53,12 +54,17 @@ async function forkNow(
         {
           id,
           generation: BigInt(source.generation),
-          children: children.map((child) => ({ id: child.id, generation: BigInt(child.generation) })),
+          children: children.map((child) => ({
+            id: child.id,
+            generation: BigInt(child.generation),
+            policy: hostPolicy(child),
+          })),
         },
         { timeoutMs: HOST_FORK_TIMEOUT_MS },
       ),
     );
     results = answer.results;
+    await team.events.add({ type: 'sandbox.forked', sandboxId: id, data: { children: ids } });
   } catch (error) {
     await forget(services, team, children, error);
     throw lostByHost(id, error);
@@ -85,6 +91,7 @@ async function insertChild(
     diskMb: source.disk_mb,
     timeoutSec: timeoutSec ?? source.timeout_sec,
     onTimeout: source.on_timeout,
+    onMemoryLoss: source.on_memory_loss,
     internet: source.internet,
     envs: source.envs,
     metadata: source.metadata,

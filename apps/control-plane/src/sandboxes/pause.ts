@@ -47,7 +47,7 @@ export async function pauseNow(
     });
     if (paused !== undefined) return paused;
   } catch (error) {
-    await leadBack(services, team, pausing, 'running');
+    await leadBack(services, team, pausing, 'running', error);
     throw lostByHost(id, error);
   }
   return afterwards(team, id, 'paused', 'being paused');

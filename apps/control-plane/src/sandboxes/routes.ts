@@ -15,6 +15,7 @@ import { audited } from '../http/route-table.js';
 import { createSandbox } from './create.js';
 import { destroySandbox } from './destroy.js';
 import { findSandbox } from './find.js';
+import { withFreshActivity } from './fresh-activity.js';
 import { presentSandbox } from './present.js';
 
 const METADATA_PREFIX = 'metadata.';
@@ -96,11 +97,14 @@ export function sandboxRoutes(services: Services): App {
       state,
       metadata: metadataFilter(others),
     });
-    return c.json({ sandboxes: page.items.map(presentSandbox), next_cursor: page.nextCursor }, 200);
+    const records = await withFreshActivity(services, page.items);
+    return c.json({ sandboxes: records.map(presentSandbox), next_cursor: page.nextCursor }, 200);
   });
 
   part.openapi(get, async (c) => {
-    return c.json(presentSandbox(await findSandbox(c.get('team'), c.req.valid('param').id)), 200);
+    const found = await findSandbox(c.get('team'), c.req.valid('param').id);
+    const [record = found] = await withFreshActivity(services, [found]);
+    return c.json(presentSandbox(record), 200);
   });
 
   part.openapi(remove, async (c) => {

@@ -307,7 +307,7 @@ describe('destroying', () => {
     expect((await plane.request(`/v1/sandboxes/${id}`, { method: 'DELETE' })).status).toBe(503);
     expect((await get(id)).state).toBe('stopping');
     plane.host.reset();
-    const { acted } = await reconcileOnce(plane.services, new Date());
+    const { acted } = await reconcileOnce(plane.services);
     expect(acted).toContainEqual({ id, decision: { action: 'finish_stopping' } });
     expect((await plane.request(`/v1/sandboxes/${id}`)).status).toBe(404);
   });
@@ -321,7 +321,7 @@ describe('hazard 9: reconciling', () => {
         sandboxes: [{ id, generation: 1n, state: HostSandboxState.STOPPED, reason: 'kernel panic' }],
       }),
     });
-    await reconcileOnce(plane.services, new Date());
+    await reconcileOnce(plane.services);
     expect(await get(id)).toMatchObject({
       state: 'stopped',
       reason: 'its virtual machine ended: kernel panic',
@@ -342,7 +342,7 @@ describe('hazard 9: reconciling', () => {
         return {};
       },
     });
-    await reconcileOnce(plane.services, new Date());
+    await reconcileOnce(plane.services);
     expect(destroyed).toEqual([]);
     expect((await plane.request(`/v1/sandboxes/${id}`, { method: 'DELETE' })).status).toBe(204);
     expect((await plane.request(`/v1/sandboxes/${id}`)).status).toBe(404);
@@ -358,6 +358,7 @@ describe('hazard 9: reconciling', () => {
       diskMb: 1024,
       timeoutSec: 0,
       onTimeout: 'pause' as const,
+      onMemoryLoss: 'reboot' as const,
       internet: true,
       envs: {},
       metadata: {},
@@ -371,7 +372,7 @@ describe('hazard 9: reconciling', () => {
         sandboxes: [{ id: 'sbaaaaaaaaaaaaaaaaaaa1', generation: 1n, state: HostSandboxState.RUNNING }],
       }),
     });
-    await reconcileOnce(plane.services, new Date(Date.now() + 60_000));
+    await reconcileOnce(plane.services);
     expect(await get('sbaaaaaaaaaaaaaaaaaaa1')).toMatchObject({ state: 'running', reason: null });
     expect(await get('sbaaaaaaaaaaaaaaaaaaa2')).toMatchObject({
       state: 'error',
@@ -398,7 +399,7 @@ describe('hazard 9: reconciling', () => {
     });
     const creating = create();
     await booting.opened;
-    await reconcileOnce(plane.services, new Date(Date.now() + 60_000));
+    await reconcileOnce(plane.services);
     expect((await get(id)).state).toBe('pending');
     boot.open();
     expect((await creating).status).toBe(201);
@@ -412,7 +413,7 @@ describe('hazard 9: reconciling', () => {
         throw new DormouseError('unavailable', 'gone');
       },
     });
-    await expect(reconcileOnce(plane.services, new Date())).rejects.toThrow('gone');
+    await expect(reconcileOnce(plane.services)).rejects.toThrow('gone');
     expect((await get(id)).state).toBe('running');
   });
 
@@ -427,7 +428,7 @@ describe('hazard 9: reconciling', () => {
         return {};
       },
     });
-    const { strangers } = await reconcileOnce(plane.services, new Date());
+    const { strangers } = await reconcileOnce(plane.services);
     expect(strangers).toEqual(['sbzzzzzzzzzzzzzzzzzzzz']);
     expect(destroyed).toEqual([]);
   });
@@ -437,7 +438,7 @@ describe('hazard 9: reconciling', () => {
     plane.host.script({
       listSandboxes: () => ({ sandboxes: [{ id, generation: 1n, state: HostSandboxState.STOPPED }] }),
     });
-    await reconcileOnce(plane.services, new Date());
+    await reconcileOnce(plane.services);
     plane.host.script({
       destroySandbox: () => {
         throw new DormouseError('unavailable', 'gone');
@@ -452,7 +453,7 @@ describe('hazard 9: reconciling', () => {
         return {};
       },
     });
-    await reconcileOnce(plane.services, new Date());
+    await reconcileOnce(plane.services);
     expect(destroyed).toEqual([id]);
   });
 });

@@ -11,9 +11,10 @@ import { type App, createPart } from '../http/app.js';
 import { errorMessage } from '../http/errors.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest, SandboxParams } from '../http/route-parts.js';
-import { audited } from '../http/route-table.js';
+import { audited, notAudited } from '../http/route-table.js';
 import { type ForkOutcome, forkSandbox } from './fork.js';
 import { pauseSandbox } from './pause.js';
+import { pingSandbox } from './ping.js';
 import { presentSandbox } from './present.js';
 import { resumeSandbox } from './resume.js';
 
@@ -32,7 +33,15 @@ const pause = createRoute({
   request: { params: SandboxParams, body: jsonRequest(PauseSandboxRequest) },
   responses: {
     200: json(Sandbox, 'It is paused'),
-    ...errors('not_found', 'invalid_state', 'pause_failed', 'guest_unreachable', 'no_space', 'unavailable'),
+    ...errors(
+      'not_found',
+      'invalid_state',
+      'quota_exceeded',
+      'pause_failed',
+      'guest_unreachable',
+      'no_space',
+      'unavailable',
+    ),
   },
 });
 
@@ -44,8 +53,8 @@ const resume = createRoute({
   summary: 'Resume a paused sandbox',
   description: [
     'Answers when it takes commands, where it was: processes, memory, files.',
-    'A running sandbox is answered as it is, and equal requests at the same time are one.',
-    'Where the memory cannot be used it boots from its disk instead; `resumed_by` then says `reboot` and `reason` why.',
+    'A running sandbox is answered as it is, with its new `timeout_sec`, and equal requests at the same time are one.',
+    'Where the memory cannot be used it boots from its disk instead; `resumed_by` then says `reboot` and `reason` why. With `on_memory_loss` `fail` it stays paused.',
     'When resuming fails the sandbox stays paused.',
   ].join(' '),
   middleware: [jsonBody] as const,
@@ -55,6 +64,7 @@ const resume = createRoute({
     ...errors(
       'not_found',
       'invalid_state',
+      'quota_exceeded',
       'snapshot_incompatible',
       'snapshot_corrupt',
       'restore_failed',
@@ -79,11 +89,34 @@ const fork = createRoute({
   request: { params: SandboxParams, body: jsonRequest(ForkSandboxRequest) },
   responses: {
     201: json(ForkResults, 'One result for each child'),
-    ...errors('not_found', 'invalid_state', 'pause_failed', 'no_capacity', 'no_space', 'unavailable'),
+    ...errors(
+      'not_found',
+      'invalid_state',
+      'quota_exceeded',
+      'pause_failed',
+      'no_capacity',
+      'no_space',
+      'unavailable',
+    ),
   },
 });
 
-/** Pause, resume, fork. */
+const ping = createRoute({
+  method: 'post',
+  path: '/v1/sandboxes/{id}/ping',
+  ...notAudited,
+  tags: ['Sandboxes'],
+  summary: 'Keep a sandbox from timing out',
+  description:
+    'Counts as activity, like every command, file and connection: it times out when `timeout_sec` has passed from now on. Looking at it (lists, metrics, logs) is no activity.',
+  request: { params: SandboxParams },
+  responses: {
+    204: { description: 'Its whole time is before it again' },
+    ...errors('not_found', 'invalid_state', 'unavailable'),
+  },
+});
+
+/** Pause, resume, fork, ping. */
 export function sleepRoutes(services: Services): App {
   const part = createPart();
 
@@ -95,6 +128,11 @@ export function sleepRoutes(services: Services): App {
   part.openapi(resume, async (c) => {
     const { id } = c.req.valid('param');
     return c.json(presentSandbox(await resumeSandbox(services, c.get('team'), id, c.req.valid('json'))), 200);
+  });
+
+  part.openapi(ping, async (c) => {
+    await pingSandbox(services, c.get('team'), c.req.valid('param').id);
+    return c.body(null, 204);
   });
 
   part.openapi(fork, async (c) => {

@@ -172,7 +172,9 @@ describe('resuming', () => {
     finish.open();
     const answers = await Promise.all(asked);
     expect(calls).toBe(1);
-    for (const answer of answers) expect(answer).toEqual({ status: 200, body: await api.sandbox(id) });
+    // Whoever came when it ran already has used it.
+    const body = { ...(await api.sandbox(id)), last_active_at: expect.any(String) };
+    for (const answer of answers) expect(answer).toEqual({ status: 200, body });
   });
 
   test('hazard 5: that fails leaves it paused, and the next attempt is another generation', async () => {
@@ -354,6 +356,7 @@ describe('forking', () => {
         created_at: expect.any(String),
         started_at: '2026-01-01T00:00:00.000Z',
         last_active_at: '2026-01-01T00:00:00.000Z',
+        expires_at: '2026-01-01T00:01:00.000Z',
       },
     });
     expect(body.results).toEqual([

@@ -44,7 +44,7 @@ beforeEach(async () => {
 const take = (json: object = {}, query = '') => api.snapshot({ sandbox_id: sandbox.id, ...json }, query);
 const get = async (name: string) => (await api.ask<Snapshot>('GET', `/v1/snapshots/${name}`)).body;
 const list = async (query = '') => (await api.ask<SnapshotPage>('GET', `/v1/snapshots${query}`)).body;
-const reconcile = () => reconcileOnce(plane.services, new Date(Date.now() + 60_000));
+const reconcile = () => reconcileOnce(plane.services);
 
 describe('keeping a moment', () => {
   test('while the sandbox goes on', async () => {

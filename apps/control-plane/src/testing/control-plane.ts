@@ -4,6 +4,7 @@ import { Store } from '@dormouse/store';
 import { type AccessOptions, openAccess } from '../access/access.js';
 import type { AccessLimits } from '../access/limits.js';
 import type { Services } from '../context.js';
+import { EventFeed } from '../events/feed.js';
 import { createMetrics } from '../http/metrics.js';
 import { createLogger } from '../log.js';
 import { InFlight } from '../sandboxes/in-flight.js';
@@ -21,6 +22,7 @@ export interface TestTeam {
 /** A whole control plane on real sockets and a real database, with a scripted host. */
 export interface TestControlPlane {
   readonly url: string;
+  readonly databaseUrl: string;
   readonly host: ScriptedHost;
   readonly services: Services;
   readonly server: ApiServer;
@@ -49,6 +51,7 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
   const database = await startTemporaryDatabase();
   const host = await startScriptedHost();
   const store = await Store.open({ databaseUrl: database.databaseUrl });
+  await store.system.lease.renew();
   let logged = '';
   const sink = new PassThrough();
   sink.on('data', (chunk: Buffer) => {
@@ -61,9 +64,11 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
     metrics: createMetrics(store),
     inFlight: new InFlight(),
     operations: new Operations(),
+    feed: new EventFeed(),
     access: await openAccess(store, { signUpOpen: true, limits: NO_LIMITS, trustedProxies: 1, ...access }),
     version: '0.0.0-test',
   };
+  const following = services.feed.run(store);
   const server = await startServer(services, { host: '127.0.0.1', port: 0 });
   const newTeam = () => makeTeam(store);
   const team = await newTeam();
@@ -74,6 +79,7 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
   };
   return {
     url: server.url,
+    databaseUrl: database.databaseUrl,
     host,
     services,
     server,
@@ -88,6 +94,7 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
     },
     close: async () => {
       await server.stop();
+      await following;
       await host.close();
       await store.close();
       await database.close();

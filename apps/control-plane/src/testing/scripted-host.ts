@@ -65,6 +65,12 @@ function defaults(): HostScript {
       },
     }),
     destroySandbox: () => ({}),
+    getSandbox: ({ id }) => {
+      throw new DormouseError('not_found', `there is no sandbox '${id}' on this host`);
+    },
+    touchSandbox: ({ id }) => ({ sandbox: { id, lastActiveAtMs: BigInt(Date.now()) } }),
+    listEvents: () => ({ events: [] }),
+    acknowledgeEvents: () => ({}),
     pauseSandbox: ({ id, generation }) => ({
       sandbox: { id, generation, state: SandboxState.PAUSED, pausedAtMs: BigInt(Date.now()) },
     }),

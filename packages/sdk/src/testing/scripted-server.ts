@@ -100,6 +100,7 @@ export function wireSandbox(id = 'sb4f9k2m7q1x8c3v6b0n5z'): Record<string, unkno
     disk_mb: 4096,
     timeout_sec: 0,
     on_timeout: 'pause',
+    on_memory_loss: 'reboot',
     internet: true,
     metadata: { some_key: 'kept as it is' },
     created_at: '2026-01-31T09:30:00.000Z',
@@ -109,6 +110,21 @@ export function wireSandbox(id = 'sb4f9k2m7q1x8c3v6b0n5z'): Record<string, unkno
     paused_at: null,
     resumed_by: null,
     host_id: null,
+    host_state: null,
+  };
+}
+
+/** An event as the API writes it. */
+export function wireEvent(id: number, type = 'sandbox.paused'): Record<string, unknown> {
+  return {
+    id: String(id),
+    type,
+    sandbox_id: 'sb4f9k2m7q1x8c3v6b0n5z',
+    snapshot_id: null,
+    actor: 'system',
+    reason: null,
+    data: { some_key: 'kept as it is' },
+    at: '2026-01-31T09:30:00.000Z',
   };
 }
 

@@ -3,11 +3,13 @@ import type { Database } from '../schema.js';
 import { accountsAndSandboxes } from './0001-accounts-and-sandboxes.js';
 import { snapshots } from './0002-snapshots.js';
 import { accounts } from './0003-accounts.js';
+import { lifecycle } from './0004-lifecycle.js';
 
 /** In the order of their names; a published one never changes. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-accounts-and-sandboxes': accountsAndSandboxes,
   '0002-snapshots': snapshots,
+  '0004-lifecycle': lifecycle,
   '0003-accounts': accounts,
 };
 
