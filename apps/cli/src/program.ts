@@ -12,6 +12,7 @@ import { addSnapshot } from './commands/snapshot.js';
 import { addTeam } from './commands/team.js';
 import { addTemplate } from './commands/template.js';
 import { addUp } from './commands/up.js';
+import { addUsage } from './commands/usage.js';
 
 /**
  * The whole command tree. Commands load what they need when they run, so that `--help` is quick.
@@ -34,6 +35,7 @@ export function buildProgram({ json = false }: { json?: boolean } = {}): Command
   addSnapshot(program);
   addTemplate(program);
   addKey(program);
+  addUsage(program);
   addAuth(program);
   addTeam(program);
   addAudit(program);

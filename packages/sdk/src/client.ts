@@ -12,11 +12,13 @@ import {
 import { ApiKeys } from './api-keys.js';
 import { Audit } from './audit.js';
 import { type CallOptions, type ClientOptions, resolveAnonymous, resolveOptions } from './client-options.js';
+import { Events } from './events.js';
 import { Sandboxes } from './sandboxes.js';
 import { Snapshots } from './snapshots.js';
 import { Teams } from './teams.js';
 import { Templates } from './templates.js';
 import { Transport } from './transport.js';
+import { fetchUsage, type Usage } from './usage.js';
 
 /** A Dormouse server, for programs that do more than use one sandbox. */
 export class Client {
@@ -24,6 +26,7 @@ export class Client {
   readonly snapshots: Snapshots;
   readonly templates: Templates;
   readonly apiKeys: ApiKeys;
+  readonly events: Events;
   readonly teams: Teams;
   readonly audit: Audit;
   readonly #transport: Transport;
@@ -34,6 +37,7 @@ export class Client {
     this.snapshots = new Snapshots(this.#transport);
     this.templates = new Templates(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
+    this.events = new Events(this.#transport);
     this.teams = new Teams(this.#transport);
     this.audit = new Audit(this.#transport);
   }
@@ -60,6 +64,11 @@ export class Client {
   /** A login in another of one's teams; this client goes on with the team it has. */
   switchTeam(teamId: string, options: CallOptions = {}): Promise<Session> {
     return switchTeam(this.#transport, teamId, options);
+  }
+
+  /** What the team has, and what it may have at once. */
+  usage(options: CallOptions = {}): Promise<Usage> {
+    return fetchUsage(this.#transport, options);
   }
 
   /** Whether the server answers, and its version. */

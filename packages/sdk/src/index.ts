@@ -7,6 +7,7 @@ export type { Audit, AuditEntry, ListAuditOptions } from './audit.js';
 export { Client } from './client.js';
 export { type CallOptions, type ClientOptions, DEFAULT_API_URL, type Fetch } from './client-options.js';
 export type { Command, ExecOptions, SpawnOptions } from './command.js';
+export type { Events, FollowOptions, SandboxEvent } from './events.js';
 export type {
   FileContent,
   FileEntry,
@@ -39,3 +40,4 @@ export type { Sandboxes } from './sandboxes.js';
 export type { ListSnapshotsOptions, SnapshotInfo, SnapshotOptions, Snapshots } from './snapshots.js';
 export type { Member, Team, TeamRole, Teams } from './teams.js';
 export type { Template, Templates } from './templates.js';
+export type { Usage } from './usage.js';

@@ -29,6 +29,8 @@ export interface ResumeOptions extends CallOptions {
   readonly timeoutSec?: number | undefined;
   /** Boot from the disk even where there is memory. Default false. */
   readonly reboot?: boolean | undefined;
+  /** When the memory turns out damaged: boot from the disk, or stay paused and fail. Default: as it was. */
+  readonly onMemoryLoss?: 'reboot' | 'fail' | undefined;
 }
 
 /** How to fork. */
@@ -88,9 +90,19 @@ export async function pauseSandbox(
 export async function resumeSandbox(
   transport: Transport,
   id: string,
-  { timeoutSec, reboot, ...options }: ResumeOptions,
+  { timeoutSec, reboot, onMemoryLoss, ...options }: ResumeOptions,
 ): Promise<SandboxInfo> {
-  return change(transport, `${sandboxPath(id)}/resume`, toSnakeKeys({ timeoutSec, reboot }), options);
+  return change(
+    transport,
+    `${sandboxPath(id)}/resume`,
+    toSnakeKeys({ timeoutSec, reboot, onMemoryLoss }),
+    options,
+  );
+}
+
+/** Asking twice is as good as once. */
+export async function pingSandbox(transport: Transport, id: string, options: CallOptions): Promise<void> {
+  await transport.send({ ...options, method: 'POST', path: `${sandboxPath(id)}/ping`, idempotent: true });
 }
 
 /** Asking twice makes twice as many children, so this is asked once. */

@@ -16,6 +16,7 @@ import {
   type SpawnOptions,
   startMessage,
 } from './command.js';
+import { type FollowOptions, followEvents, listEvents, type SandboxEvent } from './events.js';
 import { Files } from './files.js';
 import { openSocket } from './open-socket.js';
 import { Processes } from './processes.js';
@@ -31,6 +32,7 @@ import {
   listSandboxes,
   type PauseOptions,
   pauseSandbox,
+  pingSandbox,
   type ResumeOptions,
   resumeSandbox,
   type SandboxInfo,
@@ -160,6 +162,26 @@ export class Sandbox implements AsyncDisposable {
     const query = { max_bytes: maxBytes };
     const request = { ...call, method: 'GET', path: `${this.#base}/logs`, query } as const;
     return (await this.#transport.json(request, Logs)).console;
+  }
+
+  /** Counts as use: it times out when `timeoutSec` has passed from now on. */
+  ping(options: CallOptions = {}): Promise<void> {
+    return pingSandbox(this.#transport, this.id, options);
+  }
+
+  /**
+   * What happens to it, as it happens, by whomever: `for await (const event of sandbox.events())`. Goes on over
+   * connections that break, without gap or repetition, until it is deleted, `signal` fires or the loop is left.
+   *
+   * @throws DormouseError when the server refuses, or stays away for a minute
+   */
+  events(options: FollowOptions = {}): AsyncGenerator<SandboxEvent, void, undefined> {
+    return followEvents(this.#transport, `${this.#base}/events`, options);
+  }
+
+  /** What has happened to it, newest first. */
+  pastEvents(options: CallOptions = {}): AsyncGenerator<SandboxEvent, void, undefined> {
+    return listEvents(this.#transport, `${this.#base}/events`, options);
   }
 
   /**

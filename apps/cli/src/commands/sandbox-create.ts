@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type ConnectionFlags, keyValue, secondsAsMs, wholeNumber } from './options.js';
 
 interface CreateFlags extends ConnectionFlags {
@@ -6,6 +6,8 @@ interface CreateFlags extends ConnectionFlags {
   readonly vcpus?: number;
   readonly memory?: number;
   readonly timeout?: number;
+  readonly onTimeout?: 'pause' | 'kill';
+  readonly onMemoryLoss?: 'reboot' | 'fail';
   readonly env?: Record<string, string>;
   readonly metadata?: Record<string, string>;
   readonly internet: boolean;
@@ -28,6 +30,15 @@ export function addSandboxCreate(leaf: (name: string) => Command): void {
       wholeNumber(1, Number.MAX_SAFE_INTEGER),
     )
     .option('--timeout <seconds>', 'seconds without use until it is paused (default: never)', secondsAsMs)
+    .addOption(
+      new Option('--on-timeout <what>', 'what happens then (default: pause)').choices(['pause', 'kill']),
+    )
+    .addOption(
+      new Option('--on-memory-loss <what>', 'when its memory is damaged (default: reboot)').choices([
+        'reboot',
+        'fail',
+      ]),
+    )
     .option('--env <key=value>', 'environment variable; repeatable', keyValue)
     .option('--metadata <key=value>', 'label to find it by; repeatable', keyValue)
     .option('--no-internet', 'without access to the internet')
@@ -46,6 +57,8 @@ export function addSandboxCreate(leaf: (name: string) => Command): void {
           vcpus: flags.vcpus,
           memoryMb: flags.memory,
           timeoutSec: flags.timeout === undefined ? undefined : Math.ceil(flags.timeout / 1000),
+          onTimeout: flags.onTimeout,
+          onMemoryLoss: flags.onMemoryLoss,
           envs: flags.env,
           metadata: flags.name === undefined ? flags.metadata : { ...flags.metadata, name: flags.name },
           internet: flags.internet,

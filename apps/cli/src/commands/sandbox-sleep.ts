@@ -1,5 +1,5 @@
 import type { SandboxInfo } from '@dormouse/sdk';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type ConnectionFlags, secondsAsMs, wholeNumber } from './options.js';
 
 const MAX_CHILDREN = 100;
@@ -11,6 +11,7 @@ interface PauseFlags extends ConnectionFlags {
 interface ResumeFlags extends ConnectionFlags {
   readonly timeout?: number;
   readonly reboot?: boolean;
+  readonly onMemoryLoss?: 'reboot' | 'fail';
 }
 
 interface ForkFlags extends ConnectionFlags {
@@ -39,11 +40,18 @@ export function addSandboxSleep(leaf: (name: string) => Command): void {
       secondsAsMs,
     )
     .option('--reboot', 'boot from the disk instead: processes are lost, files stay')
+    .addOption(
+      new Option('--on-memory-loss <what>', 'when its memory is damaged (default: as before)').choices([
+        'reboot',
+        'fail',
+      ]),
+    )
     .action(async (ids: readonly string[], flags: ResumeFlags) => {
       const { connect } = await import('../connection.js');
       const { changeEach, resumedLine } = await import('../sandbox/change-each.js');
       const client = connect(flags);
-      const options = { timeoutSec: inSeconds(flags.timeout), reboot: flags.reboot };
+      const { reboot, onMemoryLoss } = flags;
+      const options = { timeoutSec: inSeconds(flags.timeout), reboot, onMemoryLoss };
       const resume = async (id: string): Promise<SandboxInfo> =>
         (await client.sandboxes.connect(id)).resume(options);
       await changeEach(ids, flags, 'Resume', resume, resumedLine);

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { withConnection } from './options.js';
 import { addSandboxCopy } from './sandbox-copy.js';
 import { addSandboxCreate } from './sandbox-create.js';
+import { addSandboxEvents } from './sandbox-events.js';
 import { addSandboxExec } from './sandbox-exec.js';
 import { addSandboxList } from './sandbox-list.js';
 import { addSandboxLook } from './sandbox-look.js';
@@ -18,6 +19,7 @@ export function addSandbox(program: Command): void {
   addSandboxCopy(leaf);
   addSandboxLook(leaf);
   addSandboxSleep(leaf);
+  addSandboxEvents(leaf);
   addKeep(sandbox, 'checkpoint').description('keep its present moment as a snapshot; it goes on as it was');
   addSandboxRemove(leaf);
 }

@@ -1,5 +1,6 @@
-import type { ProcessInfo, SandboxInfo } from '@dormouse/sdk';
+import type { ProcessInfo, SandboxEvent, SandboxInfo } from '@dormouse/sdk';
 import { humanAge } from '../terminal/human.js';
+import { printable } from '../terminal/printable.js';
 
 /** One row of `sandbox ls` for each sandbox. */
 export function sandboxRows(sandboxes: readonly SandboxInfo[], nowMs: number): string[][] {
@@ -34,7 +35,8 @@ export function infoRows(sandbox: SandboxInfo): string[][] {
     ['expires', sandbox.expiresAt],
     ['paused', sandbox.pausedAt],
     ['resumed by', sandbox.resumedBy],
-    ['host', sandbox.hostId],
+    ['memory lost', sandbox.onMemoryLoss === 'fail' ? 'stays paused' : 'boots from its disk'],
+    ['host', sandbox.hostState === 'unreachable' ? `${sandbox.hostId} (unreachable)` : sandbox.hostId],
   ];
   return rows.flatMap(([name, value]) => (value === null ? [] : [[name, value]]));
 }
@@ -49,6 +51,11 @@ export function processRows(processes: readonly ProcessInfo[], nowMs: number): s
     process.tag ?? '',
     process.argv.join(' '),
   ]);
+}
+
+/** When, what, why. */
+export function eventLine({ at, type, reason }: SandboxEvent): string {
+  return printable(`${at}  ${type}${reason === null ? '' : `: ${reason}`}`);
 }
 
 function labels(metadata: Readonly<Record<string, string>>): string {
