@@ -1,25 +1,27 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { PageServerPool } from '@dormouse/page-server';
 import { findTemplate, type Template } from '@dormouse/rootfs';
 import { type GenerationSizes, GenerationStore, type MachineFacts } from '@dormouse/snapshot';
-import { awaitReady } from './await-ready.js';
 import { checkRoom, type HostRoom, measureRoom, memoryLeft } from './capacity.js';
 import { Collector, type Roots } from './collector.js';
 import { DiskLayers } from './disk.js';
 import type { HostEnvironment, SandboxEnvironment } from './environment.js';
 import { ExpiryLoop } from './expiry-loop.js';
+import type { Origin } from './first-vm.js';
+import { freezeTemplate } from './freeze-template.js';
 import { FrozenTemplates } from './frozen-templates.js';
-import { generationsDir, sandboxesDir, sandboxPaths, snapshotsDir } from './host-config.js';
+import { generationsDir, sandboxesDir, snapshotsDir } from './host-config.js';
 import { HostEvents } from './host-events.js';
-import { type Journal, readJournal } from './journal.js';
+import type { Journal } from './journal.js';
 import { limited } from './limited.js';
 import { machineFacts } from './machine.js';
 import { DEFAULT_POLICY, type Policy } from './policy.js';
+import { readJournals } from './read-journals.js';
 import { type ReadyKind, ReadyPool, type ReadyVm } from './ready-pool.js';
 import { endReady, makeReady } from './ready-vm.js';
-import { DELETING_PREFIX, type Origin, type ResumeOptions, Sandbox } from './sandbox.js';
+import { type ResumeOptions, Sandbox } from './sandbox.js';
 import {
   newSandboxId,
   resolveSpec,
@@ -33,8 +35,6 @@ import { StandbyPool } from './standby-pool.js';
 import { VmSlots } from './vm-slots.js';
 
 const MIB = 1024 * 1024;
-/** Directories with this prefix hold a journal that could not be understood; an operator decides about them. */
-const BROKEN_PREFIX = '.broken-';
 /** Children of a fork, and sandboxes that come back with the host, that start side by side: more only wait for CPUs. */
 const PARALLEL_STARTS = 2;
 const MAX_CHILDREN = 100;
@@ -286,24 +286,9 @@ export class SandboxHost {
     const known = this.#frozen.find(name, template.imageId, facts);
     if (known !== undefined && (await this.#environment.store.list()).includes(known)) return 'was frozen';
     await this.#checkMemory(spec);
-    const booted = this.#sandbox(id, 1, spec);
-    await booted.create({ kind: 'boot' });
-    const generationId = await this.#scratch(booted, async (sandbox) => {
-      if (template.ready !== undefined) await awaitReady(await sandbox.guest(), template.ready);
-      await sandbox.pause();
-      return await sandbox.moment('full', async ({ id: frozen }) => {
-        await this.#frozen.put(name, template.imageId, facts, frozen);
-        return frozen;
-      });
-    });
-    const again = newSandboxId();
-    const copy = this.#sandbox(again, 1, { ...spec, hostname: again });
-    await copy.create({ kind: 'generation', id: generationId, orBoot: false });
-    await this.#scratch(copy, async (sandbox) => {
-      const guest = await sandbox.guest();
-      const process = await guest.startProcess({ argv: ['/bin/sh', '-c', 'true'], listed: false });
-      await process.exit;
-      await sandbox.loaded();
+    await freezeTemplate(template, {
+      scratch: (use, origin) => this.#scratch(spec, origin, use),
+      keep: (generationId) => this.#frozen.put(name, template.imageId, facts, generationId),
     });
     return 'frozen';
   }
@@ -498,8 +483,11 @@ export class SandboxHost {
   }
 
   /** A sandbox nobody knows of, for as long as `use` takes. */
-  async #scratch<T>(sandbox: Sandbox, use: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+  async #scratch<T>(spec: SandboxSpec, origin: Origin, use: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+    const id = newSandboxId();
+    const sandbox = this.#sandbox(id, 1, { ...spec, hostname: id });
     try {
+      await sandbox.create(origin);
       return await use(sandbox);
     } finally {
       await sandbox.destroy();
@@ -567,7 +555,9 @@ export class SandboxHost {
 
   async #recover(): Promise<void> {
     const { config, slots, log, layers } = this.#environment;
-    for (const name of await readdir(sandboxesDir(config))) await this.#recoverJournal(name);
+    for (const journal of await readJournals(config, log)) {
+      this.#sandboxes.set(journal.id, new Sandbox(this.#environment, journal));
+    }
     const known = this.list().flatMap(({ journal }) => (journal.vm === undefined ? [] : [journal.vm]));
     for (const record of known) await slots.adopt(record);
     await slots.releaseOthers(new Set(known.map(({ slot }) => slot)));
@@ -583,27 +573,6 @@ export class SandboxHost {
       log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
     }
     await layers.sweep(new Set(this.list().flatMap(({ journal }) => journal.disk?.layers ?? [])));
-  }
-
-  async #recoverJournal(name: string): Promise<void> {
-    const { config, log } = this.#environment;
-    const dir = join(sandboxesDir(config), name);
-    if (name.startsWith(DELETING_PREFIX)) {
-      await rm(dir, { recursive: true, force: true });
-      return;
-    }
-    if (!SANDBOX_ID.test(name)) return;
-    try {
-      const journal = await readJournal(sandboxPaths(config, name).journal);
-      if (journal === undefined) await rm(dir, { recursive: true, force: true });
-      else this.#sandboxes.set(name, new Sandbox(this.#environment, journal));
-    } catch (error) {
-      await rename(dir, join(sandboxesDir(config), `${BROKEN_PREFIX}${name}-${Date.now()}`));
-      log.warn(
-        { sandboxId: name, err: fromUnknown(error) },
-        'the journal cannot be understood; sandbox set aside',
-      );
-    }
   }
 }
 

@@ -1,49 +1,34 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
-import { Guest } from '@dormouse/guest-link';
+import type { Guest } from '@dormouse/guest-link';
 import { assertMove, isFinal, takesCommands } from '@dormouse/lifecycle';
 import type { Served } from '@dormouse/page-server';
 import type { Manifest } from '@dormouse/snapshot';
 import { type MicroVm, readConsoleLog, type VmExit } from '@dormouse/vmm';
 import { Activity } from './activity.js';
-import { bootVm } from './boot.js';
+import { awaitLoaded } from './await-loaded.js';
 import { type Checkpointed, checkpoint } from './checkpoint.js';
-import type { Disk } from './disk.js';
 import type { SandboxEnvironment } from './environment.js';
 import type { ExpiryView } from './expiry.js';
+import { bootFrom, firstVm, type Making, type Origin } from './first-vm.js';
 import { GuestSession } from './guest-session.js';
 import { type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js';
 import type { HostEventKind } from './host-events.js';
-import { wakeAgain, wakeNew } from './identity.js';
 import { type Journal, type PauseCause, type PausedMoment, writeJournal } from './journal.js';
-import type { StartedVm } from './live-vm.js';
+import { goOn, type LiveVm, powerOff, type StartedVm } from './live-vm.js';
 import { pauseVm } from './pause.js';
 import type { Policy } from './policy.js';
-import { endReady } from './ready-vm.js';
 import { restoreVm } from './restore.js';
+import { logOf, type SandboxLog } from './sandbox-log.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import { SerialQueue } from './serial-queue.js';
-import type { VmSlot } from './vm-slots.js';
 
 /** Directories with this prefix are on their way out; what a crash leaves of them is removed at the next start. */
 export const DELETING_PREFIX = '.deleting-';
 
-const SHUTDOWN_GRACE_MS = 3_000;
-const SHUTDOWN_TIMEOUT_MS = 15_000;
-/** The rest of a guest's memory comes within a second or two; the bound is for a host that swaps. */
-const LOAD_TIMEOUT_MS = 120_000;
-const LOAD_POLL_MS = 50;
 /** A pause that has begun takes seconds; a guest that hangs would take for ever. */
 const RELEASE_PATIENCE_MS = 30_000;
-
-/** What a new sandbox begins with. */
-export type Origin =
-  | { readonly kind: 'boot' }
-  /** `orBoot`: a template's frozen moment, without which it is booted. */
-  | { readonly kind: 'generation'; readonly id: string; readonly orBoot: boolean }
-  /** The disk of a generation, booted. */
-  | { readonly kind: 'disk'; readonly id: string };
 
 /** How to resume. */
 export interface ResumeOptions {
@@ -61,14 +46,6 @@ export interface GuestUse extends Disposable {
   readonly guest: Guest;
 }
 
-/** A VM and what belongs to it. */
-interface LiveVm {
-  readonly slot: VmSlot;
-  readonly vm: MicroVm;
-  readonly session: GuestSession;
-  readonly loading: Promise<Served | DormouseError> | undefined;
-}
-
 /**
  * One sandbox on this host: an actor. Everything that changes its life goes through one queue, in order; what only
  * uses it (commands, files) runs beside, while it is running. The journal is written before the state is believed.
@@ -76,6 +53,7 @@ interface LiveVm {
 export class Sandbox {
   readonly paths: SandboxPaths;
   readonly #environment: SandboxEnvironment;
+  readonly #log: SandboxLog;
   readonly #queue = new SerialQueue();
   readonly #abort = new AbortController();
   #journal: Journal;
@@ -89,6 +67,7 @@ export class Sandbox {
 
   constructor(environment: SandboxEnvironment, journal: Journal) {
     this.#environment = environment;
+    this.#log = logOf(environment.log, journal.id);
     this.#journal = journal;
     this.paths = sandboxPaths(environment.config, journal.id);
   }
@@ -137,7 +116,7 @@ export class Sandbox {
         await this.#record({});
         // No journal names it before the VM runs.
         using _pin = origin.kind === 'boot' ? undefined : this.#environment.store.pin(origin.id);
-        const started = await this.#firstVm(origin);
+        const started = await firstVm(this.#environment, this.#making(), origin);
         const memoryBase = started.loading === undefined || origin.kind === 'boot' ? undefined : origin.id;
         await this.#begin(started, memoryBase === undefined ? {} : { memoryBase });
       } catch (error) {
@@ -212,7 +191,7 @@ export class Sandbox {
         await this.#reattach();
       } catch (thrown) {
         const error = fromUnknown(thrown);
-        this.#environment.log.warn({ sandboxId: this.id, err: error }, 'the VM does not answer; ending it');
+        this.#log.warn({ err: error }, 'the VM does not answer; ending it');
         await this.#becomeStopped(`its VM no longer answered: ${error.message}`);
       }
     });
@@ -273,12 +252,12 @@ export class Sandbox {
 
   /** Tells what the host has done with it by itself. It is done all the same when that cannot be written down. */
   async tell(kind: HostEventKind, reason: string, key?: string): Promise<void> {
-    const { events, log } = this.#environment;
+    const { events } = this.#environment;
     const { id, generation } = this.#journal;
     try {
       await events.append({ kind, sandboxId: id, generation, reason, key });
     } catch (error) {
-      log.warn({ sandboxId: id, kind, err: fromUnknown(error) }, 'an event was not written down');
+      this.#log.warn({ kind, err: fromUnknown(error) }, 'an event was not written down');
     }
   }
 
@@ -291,7 +270,7 @@ export class Sandbox {
   shutDown(reason: string): Promise<void> {
     return this.#queue.run(async () => {
       if (this.#journal.state !== 'running') return;
-      await this.#askToPowerOff();
+      await powerOff(this.#live, this.#log);
       await this.#becomeStopped(reason);
     });
   }
@@ -314,60 +293,14 @@ export class Sandbox {
     live?.vm.detach();
   }
 
-  async #firstVm(origin: Origin): Promise<StartedVm> {
-    if (origin.kind === 'boot') return await this.#boot();
-    if (origin.kind === 'disk') {
-      await this.#environment.store.verify(origin.id, { diskOnly: true });
-      return await this.#boot({ kind: 'generation', id: origin.id });
-    }
-    const ready = origin.orBoot ? await this.#takeReady(origin.id) : undefined;
-    if (ready !== undefined) return ready;
-    try {
-      const { spec, paths } = this;
-      const request = { spec, generationId: origin.id, consoleLogPath: paths.consoleLog, as: 'new' } as const;
-      return await restoreVm(this.#environment, request, this.#abort.signal);
-    } catch (thrown) {
-      const error = fromUnknown(thrown);
-      if (!origin.orBoot || error.code === 'cancelled' || error.code === 'no_capacity') throw error;
-      this.#environment.log.warn(
-        { sandboxId: this.id, err: error },
-        'the frozen template cannot be restored; booting',
-      );
-      return await this.#boot();
-    }
-  }
-
-  /** A guest that waits for somebody to want it, made this sandbox's own. */
-  async #takeReady(generationId: string): Promise<StartedVm | undefined> {
-    const { readyPool, log } = this.#environment;
-    const ready = readyPool.take({ spec: this.spec, generationId });
-    if (ready === undefined) return undefined;
-    const { vm, link } = ready.started;
-    try {
-      vm.moveConsoleLog(this.paths.consoleLog);
-      await wakeNew(new Guest(link), this.spec);
-      ready.pin[Symbol.dispose]();
-      return ready.started;
-    } catch (thrown) {
-      log.warn({ sandboxId: this.id, err: fromUnknown(thrown) }, 'a sandbox that waited does not answer');
-      await endReady(this.#environment, ready);
-      return undefined;
-    }
-  }
-
-  #boot(base: Disk['base'] = { kind: 'image', id: this.spec.imageId }): Promise<StartedVm> {
-    const { log } = this.#environment;
-    return bootVm(
-      this.#environment,
-      {
-        spec: this.spec,
-        base,
-        consoleLogPath: this.paths.consoleLog,
-        onFailedAttempt: (error) =>
-          log.warn({ sandboxId: this.id, err: error }, 'the guest did not come up; again'),
-      },
-      this.#abort.signal,
-    );
+  /** What making a VM of this sandbox takes. */
+  #making(): Making {
+    return {
+      spec: this.spec,
+      consoleLogPath: this.paths.consoleLog,
+      log: this.#log,
+      signal: this.#abort.signal,
+    };
   }
 
   /** Records that a VM lives, and makes it the sandbox's. Ends it when that cannot be recorded. */
@@ -393,16 +326,12 @@ export class Sandbox {
       throw error;
     }
     this.#adopt({ slot, vm, session: this.#session(vm, link), loading });
-    this.#environment.log.info({ sandboxId: this.id, pid }, 'sandbox is running');
+    this.#log.info({ pid }, 'sandbox is running');
   }
 
   #session(vm: MicroVm, link: StartedVm['link'] | undefined): GuestSession {
-    const { log } = this.#environment;
     return new GuestSession(vm, link, (error) => {
-      log.warn(
-        { sandboxId: this.id, code: error.code, detail: error.message },
-        'the link to the guest was lost',
-      );
+      this.#log.warn({ code: error.code, detail: error.message }, 'the link to the guest was lost');
     });
   }
 
@@ -422,7 +351,7 @@ export class Sandbox {
     const loaded = await this.#loadedOrUndefined(live);
     if (loaded instanceof DormouseError) return await this.#onLoadFailure(live, loaded);
     await this.#becomeStopped(exitReason(exit));
-    this.#environment.log.warn({ sandboxId: this.id, ...exit }, 'the VM ended by itself');
+    this.#log.warn({ ...exit }, 'the VM ended by itself');
   }
 
   /** The result of a restore that is over, or of one whose VM has ended; undefined after a boot. */
@@ -437,7 +366,7 @@ export class Sandbox {
   async #onLoadFailure(live: LiveVm, error: DormouseError): Promise<void> {
     const { memoryBase, state, generation } = this.#journal;
     if (this.#live !== live || memoryBase === undefined || state !== 'running') return;
-    this.#environment.log.warn({ sandboxId: this.id, err: error }, 'the restore broke off; restoring again');
+    this.#log.warn({ err: error }, 'the restore broke off; restoring again');
     await this.#endVm(new DormouseError('guest_unreachable', 'the sandbox is being restored again'));
     await this.#dropDisk();
     await this.#record({ state: 'pausing' });
@@ -456,10 +385,7 @@ export class Sandbox {
       if (isLost) await this.#reboot(memoryBase, `its memory was lost: ${error.message}`);
       else await this.#resumeFrom({ generationId: memoryBase, kind: 'full', atMs: Date.now() }, {});
     } catch (thrown) {
-      this.#environment.log.warn(
-        { sandboxId: this.id, err: fromUnknown(thrown) },
-        'the sandbox stays paused',
-      );
+      this.#log.warn({ err: fromUnknown(thrown) }, 'the sandbox stays paused');
       await this.tell('stays_paused', fromUnknown(thrown).message);
       if (this.#journal.state === 'resuming') await this.#record({ state: 'paused' });
     }
@@ -533,7 +459,7 @@ export class Sandbox {
   }
 
   async #resumeFrom({ generationId, kind }: PausedMoment, options: ResumeOptions): Promise<void> {
-    const { store, log, onStep } = this.#environment;
+    const { store, onStep } = this.#environment;
     if (kind === 'full' && options.reboot !== true) {
       try {
         const { spec, paths } = this;
@@ -545,7 +471,7 @@ export class Sandbox {
       } catch (thrown) {
         const error = fromUnknown(thrown);
         if (error.code !== 'snapshot_corrupt' || this.#failOnMemoryLoss) throw error;
-        log.warn({ sandboxId: this.id, err: error }, 'the memory is damaged; booting from the disk');
+        this.#log.warn({ err: error }, 'the memory is damaged; booting from the disk');
         await this.#reboot(generationId, `its memory was lost: ${error.message}`);
         return;
       }
@@ -557,7 +483,10 @@ export class Sandbox {
   /** Boots from the disk of a generation, if that is whole. */
   async #reboot(generationId: string, reason: string | undefined): Promise<void> {
     await this.#environment.store.verify(generationId, { diskOnly: true });
-    const started = await this.#boot({ kind: 'generation', id: generationId });
+    const started = await bootFrom(this.#environment, this.#making(), {
+      kind: 'generation',
+      id: generationId,
+    });
     await this.#begin(started, { resumedBy: 'reboot', memoryBase: undefined, reason });
     if (reason !== undefined) await this.tell('rebooted', reason);
   }
@@ -584,7 +513,7 @@ export class Sandbox {
         ...(await this.#freezable(live)),
         kind,
         onDisk: (disk) => this.#record({ disk }),
-        onStanding: (error) => this.#wake(live, kind, error),
+        onStanding: (error) => goOn(live, kind, error, this.#log),
       });
     } catch (thrown) {
       const error = fromUnknown(thrown);
@@ -594,7 +523,7 @@ export class Sandbox {
     const { manifest, disk, stoppedMs } = done;
     const memoryBase = kind === 'full' ? manifest.id : this.#journal.memoryBase;
     await this.#record({ state: 'running', disk, memoryBase });
-    this.#environment.log.info({ sandboxId: this.id, stoppedMs: Math.round(stoppedMs) }, 'kept a moment');
+    this.#log.info({ stoppedMs: Math.round(stoppedMs) }, 'kept a moment');
     return manifest;
   }
 
@@ -621,31 +550,9 @@ export class Sandbox {
 
   /** A pause has failed: the VM runs on, if there still is one. */
   async #runOn(live: LiveVm, kind: Manifest['kind'], error: DormouseError): Promise<void> {
-    if (await this.#wake(live, kind, error))
+    if (await goOn(live, kind, error, this.#log))
       await this.#record({ state: 'running', intent: undefined, intentCause: undefined });
     else await this.#becomeStopped(`its VM ended while it was being paused: ${error.message}`);
-  }
-
-  /** Lets a VM that stands still go on. False when it has ended. */
-  async #wake(live: LiveVm, kind: Manifest['kind'], cause: DormouseError | undefined): Promise<boolean> {
-    const { log } = this.#environment;
-    if (cause !== undefined) {
-      log.warn({ sandboxId: this.id, err: cause }, 'the freeze failed; the sandbox runs on');
-    }
-    try {
-      await live.vm.thaw();
-      const guest = await live.session.guest();
-      if (kind === 'disk') await guest.thaw();
-      await wakeAgain(guest);
-      return true;
-    } catch (thrown) {
-      const error = fromUnknown(thrown);
-      const over = Symbol('over');
-      const ended = await Promise.race([live.vm.exited, Promise.resolve(over)]);
-      if (ended !== over) return false;
-      log.warn({ sandboxId: this.id, err: error }, 'the guest does not confirm that it goes on');
-      return (await live.vm.loading().catch(() => undefined)) !== undefined;
-    }
   }
 
   async #reattach(): Promise<void> {
@@ -660,7 +567,7 @@ export class Sandbox {
     const identity = { runDir: slot.runDir, logDir: slot.dir, consoleLogPath, pid, startTicks };
     const vm = await driver.attach(identity);
     if (vm !== undefined) {
-      this.#adopt({ slot, vm, session: this.#session(vm, undefined), loading: this.#awaitLoaded(vm) });
+      this.#adopt({ slot, vm, session: this.#session(vm, undefined), loading: awaitLoaded(vm) });
     }
     if (state === 'pausing' && committed) {
       const { kind } = store.read(intent);
@@ -669,7 +576,7 @@ export class Sandbox {
     if (vm === undefined) return await this.#becomeStopped('its VM ended while the host agent was away');
     if (state === 'pausing' || state === 'snapshotting') {
       await this.#correctDisk(vm);
-      await this.#wake(this.#live!, 'disk', undefined);
+      await goOn(this.#live!, 'disk', undefined, this.#log);
       await this.#record({ state: 'running', intent: undefined, intentCause: undefined });
     }
   }
@@ -680,38 +587,6 @@ export class Sandbox {
     const top = this.#environment.layers.layerAt(await vm.topLayer());
     if (disk === undefined || top === undefined || disk.layers[0] === top) return;
     await this.#record({ disk: { ...disk, layers: disk.layers.slice(disk.layers.indexOf(top)) } });
-  }
-
-  /** The page server of a restore outlives an agent; this only watches it. */
-  async #awaitLoaded(vm: MicroVm): Promise<Served | DormouseError> {
-    const deadline = performance.now() + LOAD_TIMEOUT_MS;
-    for (;;) {
-      const loading = await vm.loading().catch(() => 'broken' as const);
-      if (loading === 'done') return NOTHING_SERVED;
-      if (loading === 'broken' || performance.now() > deadline) {
-        return new DormouseError('restore_failed', 'the memory of the sandbox does not come');
-      }
-      await new Promise((resolve) => setTimeout(resolve, LOAD_POLL_MS));
-    }
-  }
-
-  async #askToPowerOff(): Promise<void> {
-    const live = this.#live;
-    if (live === undefined) return;
-    const patience = AbortSignal.timeout(SHUTDOWN_TIMEOUT_MS);
-    try {
-      const guest = await live.session.guest();
-      await guest.shutdown('powerOff', { graceMs: SHUTDOWN_GRACE_MS, signal: patience });
-      await Promise.race([
-        live.vm.exited,
-        new Promise((resolve) => patience.addEventListener('abort', resolve)),
-      ]);
-    } catch (error) {
-      this.#environment.log.warn(
-        { sandboxId: this.id, err: fromUnknown(error) },
-        'the guest did not shut down',
-      );
-    }
   }
 
   async #becomeStopped(reason: string): Promise<void> {
@@ -778,17 +653,6 @@ const NO_VM = {
   intent: undefined,
   intentCause: undefined,
 } as const;
-
-/** Of a restore that another process has begun, nobody here knows more than that it is over. */
-const NOTHING_SERVED: Served = {
-  requests: 0,
-  sentAhead: 0,
-  pushed: 0,
-  bytesSent: 0,
-  untilRunningMs: 0,
-  untilLoadedMs: 0,
-  requestLatencyUs: { p50: 0, p95: 0, max: 0 },
-};
 
 function waitMs(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
