@@ -15,6 +15,7 @@ import { answerError } from './http/errors.js';
 import { requestLog } from './http/request-log.js';
 import { routeTable } from './http/route-table.js';
 import { observationRoutes } from './observation/routes.js';
+import { projectRoutes } from './projects/routes.js';
 import { referenceRoutes } from './reference/routes.js';
 import { sandboxRoutes } from './sandboxes/routes.js';
 import { sleepRoutes } from './sandboxes/sleep-routes.js';
@@ -41,6 +42,7 @@ export function createApi(services: Services): App {
     sandboxRoutes(services),
     sleepRoutes(services),
     snapshotRoutes(services),
+    projectRoutes(services),
     execRoutes(services),
     fileRoutes(services),
     observationRoutes(services),

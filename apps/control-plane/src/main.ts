@@ -16,6 +16,7 @@ import { keepAlive } from './keep-alive.js';
 import { createLogger, redirectConsole } from './log.js';
 import { sweepForEver } from './maintenance.js';
 import { failWith, once, stopRequested } from './process.js';
+import { repairProjectsForEver } from './projects/repair.js';
 import { reconcileForEver } from './reconciler/loop.js';
 import { InFlight } from './sandboxes/in-flight.js';
 import { Operations } from './sandboxes/operations.js';
@@ -54,6 +55,7 @@ async function main(): Promise<void> {
     const working = Promise.all([
       reconcileForEver(services, bell, stop),
       watchHost(services, bell, stop),
+      repairProjectsForEver(services, stop),
       pruneForEver(services, stop),
       sweepForEver(services, config.auditDays, stop),
       services.feed.run(store),

@@ -13,6 +13,11 @@ export function newSnapshotId(): string {
   return newId('sn');
 }
 
+/** A new project id: `pj` and 20 random characters. */
+export function newProjectId(): string {
+  return newId('pj');
+}
+
 function newId(prefix: string): string {
   let id = prefix;
   for (let i = 0; i < RANDOM_CHARACTERS; i++) id += ALPHABET[randomInt(ALPHABET.length)];

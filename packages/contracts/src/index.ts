@@ -12,6 +12,7 @@ export * from './observation.js';
 export * from './paging.js';
 export * from './primitives.js';
 export * from './processes.js';
+export * from './projects.js';
 export * from './sandbox.js';
 export * from './sleep.js';
 export * from './snapshots.js';

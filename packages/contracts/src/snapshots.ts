@@ -4,6 +4,12 @@ import { Name, SandboxId, SNAPSHOT_ID_PATTERN, Timestamp } from './primitives.js
 
 const MAX_DESCRIPTION_LENGTH = 1024;
 
+/** What a kept moment is, for people. */
+export const Description = z
+  .string()
+  .max(MAX_DESCRIPTION_LENGTH)
+  .refine((text) => !text.includes('\0'), 'must not contain a NUL byte');
+
 /** The name of a new snapshot. What looks like an id would be mistaken for one. */
 export const SnapshotName = Name.refine(
   (name) => !SNAPSHOT_ID_PATTERN.test(name),
@@ -22,12 +28,10 @@ export const CreateSnapshotRequest = z
     memory: z.boolean().default(true).meta({
       description: 'false: keep the disk alone; what is spawned from it boots',
     }),
-    description: z
-      .string()
-      .max(MAX_DESCRIPTION_LENGTH)
-      .refine((text) => !text.includes('\0'), 'must not contain a NUL byte')
-      .optional()
-      .meta({ description: 'For people', example: 'all packages installed' }),
+    description: Description.optional().meta({
+      description: 'For people',
+      example: 'all packages installed',
+    }),
     pause: z
       .boolean()
       .default(false)

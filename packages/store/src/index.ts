@@ -8,6 +8,14 @@ export { EVENT_TYPES, type EventRecord, type EventType, type HostEventRecord } f
 export { RENEW_EVERY_MS } from './process-lease.js';
 export { NO_QUOTAS, type Quotas, type Usage } from './quotas.js';
 export { type RateLimit, RateLimits, type RateVerdict } from './rate-limits.js';
+export type {
+  NewProject,
+  NewSave,
+  ProjectChanges,
+  ProjectRecord,
+  SaveRecord,
+  UnfinishedProject,
+} from './project-record.js';
 export type { Follow, NewSandbox, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
 export type { AuditDetails, SnapshotState, TeamRole } from './schema.js';
 export type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';

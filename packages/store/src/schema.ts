@@ -133,6 +133,59 @@ export interface SnapshotsTable {
   moved_by: string | null;
 }
 
+export interface ProjectsTable {
+  id: string;
+  team_id: string;
+  name: string;
+  /** Name of a template, or name or id of a snapshot: what it begins with when there is nothing of it yet. */
+  template: string;
+  keep_last: number;
+  /** The directory whose files are counted. */
+  workspace: string;
+  /** null: as the template has it. */
+  vcpus: number | null;
+  memory_mb: number | null;
+  timeout_sec: number;
+  internet: boolean;
+  envs: TextMap;
+  metadata: TextMap;
+  /** The sandbox it is open in, which may have ended since. */
+  sandbox_id: string | null;
+  /** A sandbox that is being made for it; not its own yet. */
+  next_sandbox_id: string | null;
+  /** The moment its sandbox was last saved to, or made of: where it opens when there is no sandbox. */
+  head_id: string | null;
+  /** A moment that is being kept, and is to become the head. */
+  pending_save_id: string | null;
+  /** Set while it is being closed: the sandbox goes once the moment is kept, if it is still of this generation. */
+  closing_generation: number | null;
+  /** Who is changing it; means nothing after `lease_until`. */
+  lease: string | null;
+  lease_until: Date | null;
+  readonly created_at: MadeAt;
+  opened_at: Date | null;
+  saved_at: Date | null;
+  /** When somebody asked for its end; the row goes when all that it has is freed. */
+  deleted_at: Date | null;
+}
+
+/** Which snapshots are moments of a project. Those of them that are no snapshots that are ready do not count. */
+export interface ProjectSavesTable {
+  /** Of the snapshot. */
+  id: string;
+  team_id: string;
+  project_id: string;
+  /** null: kept automatically, and subject to retention. */
+  description: string | null;
+  /** PostgreSQL answers 64-bit numbers as text; null: not counted. */
+  file_count: ColumnType<string | null, number | null, never>;
+  size_bytes: ColumnType<string | null, number | null, never>;
+  metadata: TextMap;
+  /** Never removed by retention, whatever else says so. */
+  pinned: ColumnType<boolean, never, boolean>;
+  readonly created_at: MadeAt;
+}
+
 export type SnapshotState = 'creating' | 'ready' | 'deleting' | 'deleted';
 
 /** PostgreSQL answers 64-bit numbers as text. */
@@ -220,4 +273,6 @@ export interface Database {
   control_planes: ControlPlanesTable;
   quotas: QuotasTable;
   events: EventsTable;
+  projects: ProjectsTable;
+  project_saves: ProjectSavesTable;
 }

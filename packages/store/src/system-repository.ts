@@ -8,6 +8,7 @@ import type { Follow, SandboxRecord, Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
 import { insertTeam, SystemAccounts } from './system-accounts.js';
 import { SystemEvents } from './system-events.js';
+import { SystemProjects } from './system-projects.js';
 import { SystemSnapshots } from './system-snapshots.js';
 import { compareAndFollow, compareAndSwap } from './transition.js';
 
@@ -48,6 +49,7 @@ export class SystemRepository {
   readonly events: SystemEvents;
   /** That this process is at work. */
   readonly lease: ProcessLease;
+  readonly projects: SystemProjects;
 
   constructor(db: Kysely<Database>, mover: Mover) {
     this.#db = db;
@@ -57,6 +59,7 @@ export class SystemRepository {
     this.snapshots = new SystemSnapshots(db);
     this.events = new SystemEvents(db, mover);
     this.lease = new ProcessLease(db, mover.processId);
+    this.projects = new SystemProjects(db);
   }
 
   /** The database's clock, by which rows are stamped. */

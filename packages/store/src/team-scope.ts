@@ -6,6 +6,8 @@ import { TeamApiKeys } from './team-api-keys.js';
 import { TeamAudit } from './team-audit.js';
 import { TeamEvents } from './team-events.js';
 import { TeamMembers } from './team-members.js';
+import { TeamProjectSaves } from './team-project-saves.js';
+import { TeamProjects } from './team-projects.js';
 import { TeamSandboxes } from './team-sandboxes.js';
 import { TeamSnapshots } from './team-snapshots.js';
 
@@ -14,6 +16,8 @@ export class TeamScope {
   readonly teamId: string;
   readonly sandboxes: TeamSandboxes;
   readonly snapshots: TeamSnapshots;
+  readonly projects: TeamProjects;
+  readonly projectSaves: TeamProjectSaves;
   readonly apiKeys: TeamApiKeys;
   readonly events: TeamEvents;
   /** What it has of what its quotas limit. */
@@ -26,6 +30,8 @@ export class TeamScope {
     this.teamId = teamId;
     this.sandboxes = new TeamSandboxes(db, teamId, mover);
     this.snapshots = new TeamSnapshots(db, teamId, mover);
+    this.projects = new TeamProjects(db, teamId);
+    this.projectSaves = new TeamProjectSaves(db, teamId);
     this.apiKeys = new TeamApiKeys(db, teamId);
     this.events = new TeamEvents(db, teamId, mover);
     this.usage = () => usageOf(db, teamId, mover.quotas);

@@ -15,12 +15,14 @@ import { hostPolicy } from './policy.js';
  * Makes a sandbox and answers when it takes commands. The row comes first, so that whatever happens in between,
  * the reconciler can tell what was meant; a failing creation leaves a row that says why, and nothing on the host.
  *
+ * @param id of the new sandbox, for who has to know it before it is there
  * @throws DormouseError `not_found` (template), `invalid_state` (a snapshot has another size), or what the host says
  */
 export async function createSandbox(
   services: Services,
   team: TeamScope,
   wanted: z.output<typeof CreateSandboxRequest>,
+  id: string = newSandboxId(),
 ): Promise<SandboxRecord> {
   const { host } = services;
   const [origin, hostId] = await Promise.all([
@@ -28,7 +30,6 @@ export async function createSandbox(
     registerHost(services),
   ]);
   origin.assertSize(wanted);
-  const id = newSandboxId();
   return services.inFlight.run(id, async () => {
     const pending = await team.sandboxes.insert({
       id,

@@ -21,6 +21,7 @@ const DEFAULT_NAME_BYTES = 4;
  * happens in between, the reconciler can finish or undo it. A name that is taken over means the old snapshot until
  * the new one is ready; only then the old one is deleted.
  *
+ * @param id of the new snapshot, for who has to know it before it is there
  * @throws DormouseError `not_found` (sandbox), `already_exists` (name), `invalid_state`, or what the host says
  */
 export async function createSnapshot(
@@ -28,6 +29,7 @@ export async function createSnapshot(
   team: TeamScope,
   wanted: z.output<typeof CreateSnapshotRequest>,
   overwrite: boolean,
+  id: string = newSnapshotId(),
 ): Promise<SnapshotRecord> {
   const { sandbox_id: sandboxId, name = defaultName() } = wanted;
   await findSandbox(team, sandboxId);
@@ -37,7 +39,6 @@ export async function createSnapshot(
       suggestion: 'Choose another name.',
     });
   }
-  const id = newSnapshotId();
   return services.operations.run(sandboxId, `snapshot ${id}`, () =>
     services.inFlight.runAll([sandboxId, id], async () => {
       if (wanted.pause) await pauseNow(services, team, sandboxId, wanted.memory);

@@ -22,6 +22,7 @@ export interface TestTeam {
 /** A whole control plane on real sockets and a real database, with a scripted host. */
 export interface TestControlPlane {
   readonly url: string;
+  /** For a second control plane on the same database. */
   readonly databaseUrl: string;
   readonly host: ScriptedHost;
   readonly services: Services;

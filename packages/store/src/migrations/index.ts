@@ -4,6 +4,7 @@ import { accountsAndSandboxes } from './0001-accounts-and-sandboxes.js';
 import { snapshots } from './0002-snapshots.js';
 import { accounts } from './0003-accounts.js';
 import { lifecycle } from './0004-lifecycle.js';
+import { projects } from './0005-projects.js';
 
 /** In the order of their names; a published one never changes. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -11,6 +12,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-snapshots': snapshots,
   '0004-lifecycle': lifecycle,
   '0003-accounts': accounts,
+  '0005-projects': projects,
 };
 
 /** Any number that nobody else locks in this database. */

@@ -1,0 +1,88 @@
+import type { ErrorCode } from '@dormouse/errors';
+import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { firstStep, isGone, nextStep, type OpenStep } from './decide-open.js';
+
+const SETTLED: readonly (SandboxState | undefined)[] = [
+  undefined,
+  'running',
+  'snapshotting',
+  'paused',
+  'stopping',
+  'stopped',
+  'error',
+];
+
+/** Every step that is tried when each of them fails with this code. */
+function stepsWhenAllFail(
+  sandbox: SandboxState | undefined,
+  moment: boolean,
+  code: ErrorCode = 'restore_failed',
+): OpenStep[] {
+  const remains = { sandbox, moment };
+  const steps: OpenStep[] = [];
+  for (let step: OpenStep | undefined = firstStep(remains); step; step = nextStep(step, code, remains)) {
+    steps.push(step);
+  }
+  return steps;
+}
+
+describe('what opening a project tries, in this order, with', () => {
+  const chains: [SandboxState | undefined, boolean, OpenStep[]][] = [
+    ['running', true, ['use', 'spawn_snapshot', 'spawn_template']],
+    ['snapshotting', true, ['use', 'spawn_snapshot', 'spawn_template']],
+    ['running', false, ['use', 'spawn_template']],
+    ['paused', true, ['resume', 'reboot', 'spawn_snapshot', 'spawn_template']],
+    ['paused', false, ['resume', 'reboot', 'spawn_template']],
+    ['stopping', true, ['spawn_snapshot', 'spawn_template']],
+    ['stopped', true, ['spawn_snapshot', 'spawn_template']],
+    ['error', false, ['spawn_template']],
+    [undefined, true, ['spawn_snapshot', 'spawn_template']],
+    [undefined, false, ['spawn_template']],
+  ];
+  test.each(chains)('a sandbox that is %s, and a moment: %s', (sandbox, moment, expected) => {
+    expect(stepsWhenAllFail(sandbox, moment)).toEqual(expected);
+  });
+});
+
+test.each([
+  'unavailable',
+  'no_capacity',
+  'no_space',
+  'quota_exceeded',
+  'too_many_requests',
+  'cancelled',
+] as const)('hazard 5: %s says nothing about a moment, so nothing less is opened in its place', (code) => {
+  for (const sandbox of SETTLED) {
+    expect(stepsWhenAllFail(sandbox, true, code)).toEqual([firstStep({ sandbox, moment: true })]);
+  }
+});
+
+test('whatever there is and whatever fails, it ends with the template, and no step comes twice', () => {
+  const code = fc.constantFrom<ErrorCode>(
+    'restore_failed',
+    'snapshot_corrupt',
+    'snapshot_incompatible',
+    'not_found',
+    'invalid_state',
+    'timeout',
+    'boot_failed',
+    'guest_unreachable',
+    'internal',
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...SETTLED), fc.boolean(), code, (sandbox, moment, failure) => {
+      const steps = stepsWhenAllFail(sandbox, moment, failure);
+      expect(steps.at(-1)).toBe('spawn_template');
+      expect(new Set(steps).size).toBe(steps.length);
+      expect(steps.includes('spawn_snapshot')).toBe(moment);
+      expect(steps.includes('use') || steps.includes('resume')).toBe(!isGone(sandbox));
+    }),
+  );
+});
+
+test('what is gone', () => {
+  expect(SANDBOX_STATES.filter(isGone)).toEqual(['stopping', 'stopped', 'error']);
+  expect(isGone(undefined)).toBe(true);
+});

@@ -1,0 +1,86 @@
+import { DormouseError } from '@dormouse/errors';
+import type { ProjectRecord, SandboxRecord, TeamScope } from '@dormouse/store';
+import type { Services } from '../context.js';
+import { pauseSandbox } from '../sandboxes/pause.js';
+import { resumeSandbox } from '../sandboxes/resume.js';
+import { findProject } from './find.js';
+import { type Hold, holdProject } from './hold.js';
+import { keepMoment } from './keep.js';
+import { adopt, type Opened } from './open.js';
+import { freePaused, presentSandboxOf } from './sandbox.js';
+import { sizeOf } from './save.js';
+import { settleUnfinished } from './settle-unfinished.js';
+import { spawnFor } from './spawn.js';
+
+/**
+ * Opens a project at a moment that was kept. Where it is open its present moment is kept first, automatically, so that
+ * one can come back; its sandbox goes when the other one runs. When restoring fails it goes on where it was.
+ *
+ * @throws DormouseError `not_found` (project or moment), or what pausing, keeping and making a sandbox throw
+ */
+export async function restoreProject(
+  services: Services,
+  team: TeamScope,
+  nameOrId: string,
+  snapshotId: string,
+): Promise<Opened> {
+  const { id } = await findProject(team, nameOrId);
+  return services.operations.run(id, `restore ${snapshotId}`, () =>
+    holdProject(services, team, id, async (hold) => {
+      await settleUnfinished(services, hold);
+      const moment = await team.projectSaves.get(id, snapshotId);
+      if (moment === undefined) throw noSuchMoment(hold.project, snapshotId);
+      const present = await presentSandboxOf(team, hold.project.sandbox_id);
+      if (present === undefined) return goTo(services, hold, snapshotId);
+      // Keeping the present moment makes the others one older; the one that is wanted stays meanwhile.
+      await team.projectSaves.pin(snapshotId, true);
+      const opened = await leaveFor(services, hold, present, snapshotId);
+      await team.projectSaves.pin(snapshotId, moment.pinned);
+      return opened;
+    }),
+  );
+}
+
+async function goTo(services: Services, hold: Hold, snapshotId: string): Promise<Opened> {
+  const opened = await adopt(hold, await spawnFor(services, hold, snapshotId), snapshotId);
+  return { ...opened, restoreError: null };
+}
+
+async function leaveFor(
+  services: Services,
+  hold: Hold,
+  present: SandboxRecord,
+  snapshotId: string,
+): Promise<Opened> {
+  const { team } = hold;
+  const size = await sizeOf(services, hold.project, present);
+  const paused = await pauseSandbox(services, team, present.id, { memory: true });
+  let opened: Opened;
+  try {
+    await keepMoment(services, hold, paused, { description: null, metadata: {}, size });
+    opened = await goTo(services, hold, snapshotId);
+  } catch (thrown) {
+    if (present.state !== 'paused') await wake(services, team, present.id);
+    throw thrown;
+  }
+  await freePaused(services, team, present.id, paused.generation);
+  return opened;
+}
+
+/** It goes on where it was; where that fails it stays paused, and opening the project tries again. */
+async function wake(services: Services, team: TeamScope, id: string): Promise<void> {
+  try {
+    await resumeSandbox(services, team, id, { reboot: false });
+  } catch (err) {
+    services.log.warn(
+      { err, sandboxId: id },
+      'a project could not go on after a failed restore; it is paused',
+    );
+  }
+}
+
+function noSuchMoment({ id }: ProjectRecord, snapshotId: string): DormouseError {
+  return new DormouseError('not_found', `the project ${id} has no snapshot ${snapshotId.slice(0, 64)}`, {
+    suggestion: `GET /v1/projects/${id}/snapshots lists them.`,
+  });
+}

@@ -1,0 +1,50 @@
+import type { Services } from '../context.js';
+import type { Hold } from './hold.js';
+import { concludeMoment } from './keep.js';
+import { discardSandbox, freePaused } from './sandbox.js';
+
+/**
+ * Finishes or undoes what whoever held the project before did not live to finish: a sandbox that was being made for
+ * it goes; a moment that came to be becomes the one it opens with, and where it was being closed its sandbox goes; a
+ * moment that did not come to be is forgotten.
+ *
+ * @returns whether nothing is left: the host may be keeping the moment this very moment
+ */
+export async function settleUnfinished(services: Services, hold: Hold): Promise<boolean> {
+  const { team } = hold;
+  const { next_sandbox_id: nextSandboxId, pending_save_id: saveId } = hold.project;
+  if (nextSandboxId !== null) {
+    await discardSandbox(services, team, nextSandboxId);
+    await hold.change({ nextSandboxId: null });
+  }
+  if (saveId === null) return true;
+  switch (await team.projectSaves.stateOf(saveId)) {
+    case 'creating':
+      return false;
+    case 'ready':
+      await concludeMoment(services, hold, saveId);
+      await freeClosed(services, hold);
+      return true;
+    default:
+      await team.projectSaves.remove(saveId);
+      await hold.change({ pendingSaveId: null, closingGeneration: null });
+      return true;
+  }
+}
+
+/**
+ * The end of closing: the moment is kept, so the sandbox goes.
+ *
+ * @returns false when somebody has woken it since, so that it stays
+ */
+export async function freeClosed(services: Services, hold: Hold): Promise<boolean> {
+  const { sandbox_id: sandboxId, closing_generation: generation } = hold.project;
+  if (sandboxId === null || generation === null) return true;
+  const freed = await freePaused(services, hold.team, sandboxId, generation);
+  await hold.change({
+    pendingSaveId: null,
+    closingGeneration: null,
+    ...(freed ? { sandboxId: null } : {}),
+  });
+  return freed;
+}
