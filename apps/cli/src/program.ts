@@ -7,6 +7,7 @@ import { addCompletion } from './commands/completion.js';
 import { addDemo } from './commands/demo.js';
 import { addDoctor } from './commands/doctor.js';
 import { addKey } from './commands/key.js';
+import { addProject } from './commands/project.js';
 import { addSandbox } from './commands/sandbox.js';
 import { addSnapshot } from './commands/snapshot.js';
 import { addTeam } from './commands/team.js';
@@ -33,6 +34,7 @@ export function buildProgram({ json = false }: { json?: boolean } = {}): Command
   addDoctor(program);
   addSandbox(program);
   addSnapshot(program);
+  addProject(program);
   addTemplate(program);
   addKey(program);
   addUsage(program);

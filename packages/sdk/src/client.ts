@@ -13,6 +13,7 @@ import { ApiKeys } from './api-keys.js';
 import { Audit } from './audit.js';
 import { type CallOptions, type ClientOptions, resolveAnonymous, resolveOptions } from './client-options.js';
 import { Events } from './events.js';
+import { Projects } from './projects.js';
 import { Sandboxes } from './sandboxes.js';
 import { Snapshots } from './snapshots.js';
 import { Teams } from './teams.js';
@@ -24,6 +25,7 @@ import { fetchUsage, type Usage } from './usage.js';
 export class Client {
   readonly sandboxes: Sandboxes;
   readonly snapshots: Snapshots;
+  readonly projects: Projects;
   readonly templates: Templates;
   readonly apiKeys: ApiKeys;
   readonly events: Events;
@@ -35,6 +37,7 @@ export class Client {
     this.#transport = new Transport(resolveOptions(options, process.env));
     this.sandboxes = new Sandboxes(this.#transport);
     this.snapshots = new Snapshots(this.#transport);
+    this.projects = new Projects(this.#transport);
     this.templates = new Templates(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
     this.events = new Events(this.#transport);

@@ -20,6 +20,15 @@ export type {
   WriteOptions,
 } from './files.js';
 export type { Processes, ProcessInfo } from './processes.js';
+export type {
+  ClosedProjectInfo,
+  CreateProjectOptions,
+  OpenProject,
+  ProjectInfo,
+  ProjectSnapshotInfo,
+  Projects,
+  SaveOptions,
+} from './projects.js';
 export {
   type AttachOptions,
   type ExecResult,

@@ -24,7 +24,7 @@ export interface ApiRequest extends CallOptions {
 }
 
 /** A schema of the contract, as far as it is used here. */
-interface AnswerSchema<T> {
+export interface AnswerSchema<T> {
   safeParse(
     value: unknown,
   ): { readonly success: true; readonly data: T } | { readonly success: false; readonly error: Error };

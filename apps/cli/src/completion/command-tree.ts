@@ -9,7 +9,7 @@ export interface CompletionNode {
   /** Long and short options. */
   readonly options: readonly CompletionOption[];
   /** What its arguments are. */
-  readonly arguments: 'nothing' | 'sandbox-id' | 'snapshot' | 'copy' | 'other';
+  readonly arguments: 'nothing' | 'sandbox-id' | 'snapshot' | 'project' | 'copy' | 'other';
 }
 
 export interface CompletionOption {
@@ -43,7 +43,7 @@ function walk(command: Command, path: readonly string[]): CompletionNode[] {
 function argumentsOf(command: Command, path: readonly string[]): CompletionNode['arguments'] {
   const first = command.registeredArguments[0]?.name();
   if (first === undefined) return 'nothing';
-  if (first === 'snapshot') return 'snapshot';
+  if (first === 'snapshot' || first === 'project') return first;
   if (first === 'id' && (path[0] === 'sandbox' || path[0] === 'snapshot')) return 'sandbox-id';
   return path[0] === 'sandbox' && path[1] === 'cp' ? 'copy' : 'other';
 }
@@ -56,6 +56,8 @@ export function listingCommand(kind: CompletionNode['arguments']): string | unde
       return 'sandbox ls --quiet';
     case 'snapshot':
       return 'snapshot ls --type snapshot --quiet';
+    case 'project':
+      return 'project ls --quiet';
     case 'nothing':
     case 'other':
       return undefined;

@@ -23,6 +23,7 @@ test('bash offers commands, subcommands and options where they belong', () => {
   expect(offered(['sand'])).toEqual(['sandbox']);
   expect(offered(['sandbox', 'c'])).toEqual(['create', 'cp', 'checkpoint']);
   expect(offered(['snapshot', ''])).toEqual(['ls', 'create', 'rm', 'tree', '--help']);
+  expect(offered(['project', 's'])).toEqual(['save', 'snapshots']);
   expect(offered(['up', '--e'])).toEqual(['--edge-port']);
   expect(offered(['key', ''])).toEqual(['ls', 'create', 'rm', '--help']);
   expect(offered(['sandbox', 'ls', '--st'])).toEqual(['--state']);
@@ -34,7 +35,7 @@ test('bash offers the ids of sandboxes by asking the very command that is comple
     const fake = join(directory, 'dormouse');
     writeFileSync(
       fake,
-      '#!/bin/sh\n[ "$*" = "sandbox ls --quiet" ] && printf "sb1\\nsb2\\n"\n[ "$*" = "snapshot ls --type snapshot --quiet" ] && echo kept\n',
+      '#!/bin/sh\n[ "$*" = "sandbox ls --quiet" ] && printf "sb1\\nsb2\\n"\n[ "$*" = "snapshot ls --type snapshot --quiet" ] && echo kept\n[ "$*" = "project ls --quiet" ] && echo thesis\n',
     );
     chmodSync(fake, 0o755);
     expect(offered(['sandbox', 'exec', 's'], fake)).toEqual(['sb1', 'sb2']);
@@ -42,6 +43,7 @@ test('bash offers the ids of sandboxes by asking the very command that is comple
     expect(offered(['sandbox', 'resume', 'sb1', ''], fake)).toEqual(expect.arrayContaining(['sb1', 'sb2']));
     expect(offered(['snapshot', 'create', 's'], fake)).toEqual(['sb1', 'sb2']);
     expect(offered(['snapshot', 'rm', 'k'], fake)).toEqual(['kept']);
+    expect(offered(['project', 'open', 't'], fake)).toEqual(['thesis']);
     expect(offered(['sandbox', 'exec', '--t'], fake)).toEqual(['--timeout', '--tty']);
   } finally {
     rmSync(directory, { recursive: true });

@@ -150,6 +150,41 @@ export function wireSnapshot(name = 'kept'): Record<string, unknown> {
   };
 }
 
+/** A project as the API writes it. */
+export function wireProject(name = 'thesis'): Record<string, unknown> {
+  return {
+    id: 'pj4f9k2m7q1x8c3v6b0n5z',
+    name,
+    state: 'closed',
+    template: 'base',
+    keep_last: 10,
+    workspace: '/home/user',
+    vcpus: null,
+    memory_mb: null,
+    timeout_sec: 0,
+    internet: true,
+    metadata: {},
+    sandbox_id: null,
+    sandbox_state: null,
+    snapshot_id: null,
+    created_at: '2026-01-31T09:30:00.000Z',
+    opened_at: null,
+    saved_at: null,
+  };
+}
+
+/** A moment of a project as the API writes it. */
+export function wireProjectSnapshot(id = 'sn4f9k2m7q1x8c3v6b0n5z'): Record<string, unknown> {
+  return {
+    id,
+    description: null,
+    created_at: '2026-01-31T09:30:00.000Z',
+    file_count: 3,
+    size_mb: 1.5,
+    metadata: {},
+  };
+}
+
 function seen(request: IncomingMessage, body: string): SeenRequest {
   return { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body };
 }
