@@ -89,9 +89,10 @@ export const Snapshot = z
       description: 'Id of the snapshot its sandbox was spawned from; null when that was a template',
       example: null,
     }),
-    lineage: z
-      .array(Ancestor)
-      .meta({ description: 'What it descends from: its parent first, its template last' }),
+    lineage: z.array(Ancestor).meta({
+      description:
+        'What it descends from: its parent first, its template last; of a longer line the nearest hundred and the template',
+    }),
     created_at: Timestamp,
   })
   .meta({ id: 'Snapshot' });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmbeddedPostgres, type NewSnapshot, Store, startEmbeddedPostgres } from './index.js';
+import { MAX_ANCESTORS } from './team-snapshots.js';
 
 let dir: string;
 let database: EmbeddedPostgres;
@@ -162,4 +163,15 @@ test('the line of descent is told from the nearest on, through what was deleted'
   ]);
   await store.system.snapshots.resize(ids[2]!, { ownBytes: 1, totalBytes: 2 });
   expect(await snapshots.get('leaf')).toMatchObject({ own_bytes: '1', total_bytes: '2' });
+});
+
+test('hazard 19: however long a line is, its nearest hundred are told', async () => {
+  const { snapshots } = store.forTeam(await newTeam());
+  const ids: string[] = [];
+  for (let i = 0; i < MAX_ANCESTORS + 5; i++) {
+    const { id } = await snapshots.insert(snapshot(`day-${i}`, { parentId: ids.at(-1) ?? null }));
+    ids.push(id);
+  }
+  const line = (await snapshots.ancestors([ids.at(-1)!])).get(ids.at(-1)!);
+  expect(line?.map(({ id }) => id)).toEqual(ids.slice(0, -1).reverse().slice(0, MAX_ANCESTORS));
 });

@@ -7,6 +7,12 @@ import { assertRoom } from './quotas.js';
 import type { Database } from './schema.js';
 import type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
 
+/**
+ * How many ancestors are told: a project that is closed and opened every day descends from all its days, and a list
+ * must not grow with the square of them.
+ */
+export const MAX_ANCESTORS = 100;
+
 /** A snapshot that has become ready, and the one that had its name until then. */
 export interface CommittedSnapshot {
   readonly snapshot: SnapshotRecord;
@@ -46,7 +52,7 @@ export class TeamSnapshots {
     return cutPage(await query.execute(), page.limit);
   }
 
-  /** What each of these snapshots descends from, the nearest first, deleted ones included. */
+  /** What each of these snapshots descends from, the nearest first, deleted ones included; the nearest hundred. */
   async ancestors(ids: readonly string[]): Promise<ReadonlyMap<string, readonly SnapshotRecord[]>> {
     const { rows } = await sql<SnapshotRecord & { readonly descendant: string }>`
       with recursive line (descendant, id, depth) as (
@@ -54,6 +60,7 @@ export class TeamSnapshots {
         union all
         select line.descendant, snapshots.parent_id, line.depth + 1
           from line join snapshots on snapshots.id = line.id and snapshots.team_id = ${this.#teamId}
+          where line.depth < ${sql.lit(MAX_ANCESTORS)}
       )
       select line.descendant, snapshots.*
         from line join snapshots on snapshots.id = line.id and snapshots.team_id = ${this.#teamId}

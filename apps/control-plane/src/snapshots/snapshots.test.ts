@@ -91,9 +91,61 @@ describe('keeping a moment', () => {
     expect((await api.sandbox(sandbox.id)).state).toBe('paused');
   });
 
-  test('can pause the sandbox with it', async () => {
+  test('can pause the sandbox with it, and its moment is the one it sleeps in', async () => {
+    const seen: string[] = [];
+    plane.host.script({
+      createSnapshot: async ({ id, diskOnly }) => {
+        seen.push((await api.sandbox(sandbox.id)).state);
+        return { snapshot: { id, diskOnly } };
+      },
+    });
     await take({ name: 'asleep', pause: true });
     expect((await api.sandbox(sandbox.id)).state).toBe('paused');
+    expect(await take({ name: 'again', pause: true, memory: false })).toMatchObject({ memory: false });
+    expect(seen).toEqual(['paused', 'paused']);
+  });
+
+  test('hazard 5: that cannot pause it keeps nothing, and it runs on', async () => {
+    plane.host.script({
+      pauseSandbox: () => {
+        throw new DormouseError('pause_failed', 'it would not stand still');
+      },
+    });
+    expect(await api.refusal('POST', '/v1/snapshots', { sandbox_id: sandbox.id, pause: true })).toEqual({
+      status: 503,
+      code: 'pause_failed',
+      message: 'it would not stand still',
+    });
+    expect((await api.sandbox(sandbox.id)).state).toBe('running');
+    expect((await list('?type=snapshot')).snapshots).toEqual([]);
+  });
+
+  test('is refused for a sandbox that has ended, and with a description that is too long', async () => {
+    const refused = (json: object) =>
+      api.refusal('POST', '/v1/snapshots', { sandbox_id: sandbox.id, ...json });
+    expect(await refused({ description: 'x'.repeat(1025) })).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+    });
+    plane.host.script({ listSandboxes: () => ({ sandboxes: [] }) });
+    await reconcile();
+    expect(await refused({})).toMatchObject({ status: 409, code: 'invalid_state' });
+  });
+
+  test('hazards 5 and 8: ten times at once under one name leaves one under it, and lets go of the others', async () => {
+    const old = await take({ name: 'kept' });
+    const others = await Promise.all(Array.from({ length: 3 }, () => api.create()));
+    const taken = await Promise.all(
+      [sandbox, ...others, sandbox, ...others, sandbox, sandbox].map(({ id }) =>
+        api.snapshot({ sandbox_id: id, name: 'kept' }, '?overwrite=true'),
+      ),
+    );
+    const ids = taken.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(10);
+    const { id: last } = await get('kept');
+    expect(ids).toContain(last);
+    expect([...deleted].sort()).toEqual([old.id, ...ids.filter((id) => id !== last)].sort());
+    expect((await list('?type=snapshot')).snapshots.map(({ id }) => id)).toEqual([last]);
   });
 
   test('is refused under the name of another snapshot or of a template, and under no name', async () => {
