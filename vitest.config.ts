@@ -23,7 +23,7 @@ const SERVICES = [
   'apps/control-plane/src/{events/events,sandboxes/timeouts,usage/usage,reconciler/abandoned}.test.ts',
   'apps/control-plane/src/{access/limits,accounts/accounts,teams/teams,audit/audit}.test.ts',
   'apps/control-plane/src/every-route/*.test.ts',
-  'apps/control-plane/src/projects/projects.test.ts',
+  'apps/control-plane/src/{projects/projects,templates/builds}.test.ts',
   'apps/cli/src/up/*.test.ts',
   'packages/guest-link/src/agent-*.test.ts',
   'packages/store/src/**/*.test.ts',

@@ -22,6 +22,7 @@ import { sleepRoutes } from './sandboxes/sleep-routes.js';
 import { snapshotRoutes } from './snapshots/routes.js';
 import { memberRoutes } from './teams/member-routes.js';
 import { teamRoutes } from './teams/routes.js';
+import { templateBuildRoutes } from './templates/build-routes.js';
 import { templateRoutes } from './templates/routes.js';
 import { usageRoutes } from './usage/routes.js';
 
@@ -50,6 +51,7 @@ export function createApi(services: Services): App {
     eventRoutes(services),
     usageRoutes(),
     accountRoutes(services),
+    templateBuildRoutes(services),
     apiKeyRoutes(),
     teamRoutes(services),
     memberRoutes(services),

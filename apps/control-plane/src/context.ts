@@ -8,6 +8,7 @@ import type { EventFeed } from './events/feed.js';
 import type { ControlPlaneMetrics } from './http/metrics.js';
 import type { InFlight } from './sandboxes/in-flight.js';
 import type { Operations } from './sandboxes/operations.js';
+import type { BuildJobs } from './templates/build-jobs.js';
 
 /** What every part of the control plane works with. */
 export interface Services {
@@ -23,6 +24,7 @@ export interface Services {
   readonly feed: EventFeed;
   /** What tells who is asking. */
   readonly access: Access;
+  readonly buildJobs: Pick<BuildJobs, 'add'>;
   readonly version: string;
 }
 

@@ -21,6 +21,7 @@ import { reconcileForEver } from './reconciler/loop.js';
 import { InFlight } from './sandboxes/in-flight.js';
 import { Operations } from './sandboxes/operations.js';
 import { startServer } from './server.js';
+import { openBuildJobs } from './templates/build-jobs.js';
 
 /** Runs the control plane until asked to stop. Prints where it is, as one line of JSON, when it takes requests. */
 async function main(): Promise<void> {
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
   const stop = stopRequested({ whenStdinCloses: config.supervised });
 
   const store = await openStore(config, (err) => log.warn({ err }, 'database connection lost'));
+  const buildJobs = await openBuildJobs(config.databaseUrl, log);
   const { host, close } = connectHost(config.hostSocket);
   try {
     await ensureCredentials(config.credentialsPath, store);
@@ -42,6 +44,7 @@ async function main(): Promise<void> {
       operations: new Operations(),
       feed: new EventFeed(),
       access: await openAccess(store, config),
+      buildJobs,
       version: await version(),
     };
     // Before anything is moved: whoever moves something can be seen to be at work.
@@ -50,6 +53,7 @@ async function main(): Promise<void> {
     process.stdout.write(`${JSON.stringify({ apiUrl: server.url })}\n`);
     log.info({ url: server.url, version: services.version }, 'accepting requests');
 
+    const builds = await buildJobs.start(services);
     const bell = new Bell();
     const drained = new AbortController();
     const working = Promise.all([
@@ -64,11 +68,13 @@ async function main(): Promise<void> {
     await once(stop);
     log.info('stopping');
     await server.stop();
+    await builds.stop();
     drained.abort();
     await working;
     await store.system.lease.end();
   } finally {
     close();
+    await buildJobs.close();
     await store.close();
   }
 }

@@ -18,6 +18,11 @@ export function newProjectId(): string {
   return newId('pj');
 }
 
+/** A new id of a template's build: `tb` and 20 random characters. */
+export function newBuildId(): string {
+  return newId('tb');
+}
+
 function newId(prefix: string): string {
   let id = prefix;
   for (let i = 0; i < RANDOM_CHARACTERS; i++) id += ALPHABET[randomInt(ALPHABET.length)];

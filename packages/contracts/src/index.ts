@@ -17,5 +17,6 @@ export * from './sandbox.js';
 export * from './sleep.js';
 export * from './snapshots.js';
 export * from './teams.js';
+export * from './template-builds.js';
 export * from './templates.js';
 export * from './usage.js';

@@ -48,5 +48,12 @@ export type {
 export type { Sandboxes } from './sandboxes.js';
 export type { ListSnapshotsOptions, SnapshotInfo, SnapshotOptions, Snapshots } from './snapshots.js';
 export type { Member, Team, TeamRole, Teams } from './teams.js';
+export type {
+  BuildOptions,
+  TemplateBuildInfo,
+  TemplateBuildLog,
+  TemplateBuilds,
+  TemplateRecipe,
+} from './template-builds.js';
 export type { Template, Templates } from './templates.js';
 export type { Usage } from './usage.js';

@@ -6,8 +6,6 @@ export {
 } from './embedded/index.js';
 export { EVENT_TYPES, type EventRecord, type EventType, type HostEventRecord } from './event-record.js';
 export { RENEW_EVERY_MS } from './process-lease.js';
-export { NO_QUOTAS, type Quotas, type Usage } from './quotas.js';
-export { type RateLimit, RateLimits, type RateVerdict } from './rate-limits.js';
 export type {
   NewProject,
   NewSave,
@@ -16,8 +14,10 @@ export type {
   SaveRecord,
   UnfinishedProject,
 } from './project-record.js';
+export { NO_QUOTAS, type Quotas, type Usage } from './quotas.js';
+export { type RateLimit, RateLimits, type RateVerdict } from './rate-limits.js';
 export type { Follow, NewSandbox, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
-export type { AuditDetails, SnapshotState, TeamRole } from './schema.js';
+export type { AuditDetails, BuildState, SnapshotState, TeamRole } from './schema.js';
 export type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
 export { Store, type StoreOptions } from './store.js';
 export type {
@@ -36,3 +36,11 @@ export type { MemberRecord, MemberRule, TeamMembers } from './team-members.js';
 export type { SandboxFilter, TeamSandboxes } from './team-sandboxes.js';
 export type { TeamScope } from './team-scope.js';
 export type { CommittedSnapshot, TeamSnapshots } from './team-snapshots.js';
+export type {
+  BuildChanges,
+  BuildLogRecord,
+  BuildRecord,
+  NewBuild,
+  NewBuildLog,
+  TeamTemplateBuilds,
+} from './team-template-builds.js';

@@ -121,6 +121,8 @@ export interface SnapshotsTable {
   disk_mb: number;
   disk_only: boolean;
   description: string | null;
+  /** What sandboxes that begin with it have in their environment, unless they are told otherwise. */
+  envs: ColumnType<Readonly<Record<string, string>>, string | undefined, never>;
   /** The snapshot its sandbox was spawned from. */
   parent_id: string | null;
   /** Bytes of this snapshot alone; null until it is ready. */
@@ -183,6 +185,54 @@ export interface ProjectSavesTable {
   metadata: TextMap;
   /** Never removed by retention, whatever else says so. */
   pinned: ColumnType<boolean, never, boolean>;
+  readonly created_at: MadeAt;
+}
+
+export interface TemplateBuildsTable {
+  id: string;
+  team_id: string;
+  /** Of the snapshot that it ends with. */
+  name: string;
+  /** What was asked for. */
+  recipe: JSONColumnType<object, string, never>;
+  state: BuildState;
+  /** How many of its steps are done. */
+  step: Generated<number>;
+  cached_steps: Generated<number>;
+  /** Where it is being built. */
+  sandbox_id: string | null;
+  /** The snapshot it ends with, recorded before it is taken. */
+  snapshot_id: string | null;
+  /** Why it failed. */
+  error: string | null;
+  /** Who is building it; means nothing after `lease_until`. */
+  lease: string | null;
+  lease_until: Date | null;
+  readonly created_at: MadeAt;
+  started_at: Date | null;
+  finished_at: Date | null;
+}
+
+export type BuildState = 'queued' | 'running' | 'ready' | 'failed';
+
+export interface TemplateBuildLogsTable {
+  build_id: string;
+  /** Grows from entry to entry, with gaps. */
+  readonly seq: ColumnType<string, never, never>;
+  step: number;
+  stream: 'build' | 'stdout' | 'stderr';
+  text: string;
+  readonly at: MadeAt;
+}
+
+/** Moments after steps of a recipe, which a later build of the template begins with instead of doing them again. */
+export interface TemplateLayersTable {
+  team_id: string;
+  /** Hash of everything up to this step. */
+  key: string;
+  /** Name of the template whose builds use it. */
+  template: string;
+  snapshot_id: string;
   readonly created_at: MadeAt;
 }
 
@@ -275,4 +325,7 @@ export interface Database {
   events: EventsTable;
   projects: ProjectsTable;
   project_saves: ProjectSavesTable;
+  template_builds: TemplateBuildsTable;
+  template_build_logs: TemplateBuildLogsTable;
+  template_layers: TemplateLayersTable;
 }

@@ -19,6 +19,8 @@ export interface NewSnapshot {
   readonly diskOnly: boolean;
   readonly description: string | null;
   readonly parentId: string | null;
+  /** What sandboxes that begin with it have in their environment; left out: as its parent says. */
+  readonly envs?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a host measures of a snapshot. */

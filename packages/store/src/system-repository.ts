@@ -62,6 +62,17 @@ export class SystemRepository {
     this.projects = new SystemProjects(db);
   }
 
+  /** Builds that wait or were begun, and that nobody is at (any more). */
+  async unfinishedBuilds(): Promise<{ readonly id: string; readonly teamId: string }[]> {
+    return this.#db
+      .selectFrom('template_builds')
+      .select(['id', 'team_id as teamId'])
+      .where('state', 'in', ['queued', 'running'])
+      .where((where) => where.or([where('lease', 'is', null), where('lease_until', '<', sql<Date>`now()`)]))
+      .orderBy('created_at')
+      .execute();
+  }
+
   /** The database's clock, by which rows are stamped. */
   async now(): Promise<Date> {
     const { rows } = await sql<{ now: Date }>`select now()::timestamptz(3) as now`.execute(this.#db);

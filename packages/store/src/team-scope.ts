@@ -10,6 +10,7 @@ import { TeamProjectSaves } from './team-project-saves.js';
 import { TeamProjects } from './team-projects.js';
 import { TeamSandboxes } from './team-sandboxes.js';
 import { TeamSnapshots } from './team-snapshots.js';
+import { TeamTemplateBuilds } from './team-template-builds.js';
 
 /** Everything one team may see and change; nothing in it can name another team. */
 export class TeamScope {
@@ -18,6 +19,7 @@ export class TeamScope {
   readonly snapshots: TeamSnapshots;
   readonly projects: TeamProjects;
   readonly projectSaves: TeamProjectSaves;
+  readonly templateBuilds: TeamTemplateBuilds;
   readonly apiKeys: TeamApiKeys;
   readonly events: TeamEvents;
   /** What it has of what its quotas limit. */
@@ -32,6 +34,7 @@ export class TeamScope {
     this.snapshots = new TeamSnapshots(db, teamId, mover);
     this.projects = new TeamProjects(db, teamId);
     this.projectSaves = new TeamProjectSaves(db, teamId);
+    this.templateBuilds = new TeamTemplateBuilds(db, teamId);
     this.apiKeys = new TeamApiKeys(db, teamId);
     this.events = new TeamEvents(db, teamId, mover);
     this.usage = () => usageOf(db, teamId, mover.quotas);

@@ -88,6 +88,7 @@ export class TeamSnapshots {
           .executeTakeFirst();
         if (holder !== undefined) throw nameTaken(snapshot.name);
       }
+      const envs = snapshot.envs ?? (await this.#envsOf(transaction, snapshot.parentId));
       return transaction
         .insertInto('snapshots')
         .values({
@@ -106,6 +107,7 @@ export class TeamSnapshots {
           description: snapshot.description,
           parent_id: snapshot.parentId,
           moved_by: this.#mover.processId,
+          envs: JSON.stringify(envs),
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -184,6 +186,18 @@ export class TeamSnapshots {
       .where('state', '=', 'creating')
       .returningAll()
       .executeTakeFirst();
+  }
+
+  /** Deleted ones still say what descends from them. */
+  async #envsOf(db: Kysely<Database>, id: string | null): Promise<Readonly<Record<string, string>>> {
+    if (id === null) return {};
+    const row = await db
+      .selectFrom('snapshots')
+      .select('envs')
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row?.envs ?? {};
   }
 
   /** Two that want the same name, or what is left of a quota, wait for each other. */

@@ -1,10 +1,14 @@
-import type { Template } from '@dormouse/sdk';
+import type { Template, TemplateBuildInfo } from '@dormouse/sdk';
 import type { Command } from 'commander';
 import { type ConnectionFlags, withConnection, withJson } from './options.js';
 
 interface BuildFlags {
   readonly data?: string;
   readonly json?: boolean;
+}
+
+interface CreateFlags extends ConnectionFlags {
+  readonly detach?: boolean;
 }
 
 export function addTemplate(program: Command): void {
@@ -29,6 +33,26 @@ export function addTemplate(program: Command): void {
         humanAge(item.createdAt, Date.now()),
       ]);
       answerTable(['NAME', 'VCPUS', 'MEMORY', 'DISK', 'SIZE', 'AGE'], rows);
+    });
+
+  withConnection(template.command('create <recipe>'))
+    .description('build a template of the team from a recipe: a file of JSON, or - for standard input')
+    .option('--detach', 'put it in the queue, and do not wait')
+    .action(async (recipe: string, flags: CreateFlags) => {
+      const { createTemplate } = await import('../template/create.js');
+      await createTemplate(recipe, flags);
+    });
+
+  withConnection(template.command('builds'))
+    .description('list builds, newest first')
+    .action(async (flags: ConnectionFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerTable } = await import('../terminal/answer.js');
+      const builds: TemplateBuildInfo[] = [];
+      for await (const item of connect(flags).templates.builds.list()) builds.push(item);
+      if (flags.json) return answerJson(builds);
+      const { buildRows } = await import('../template/rows.js');
+      answerTable(['ID', 'NAME', 'STATE', 'STEPS', 'CACHED', 'AGE', 'ERROR'], buildRows(builds, Date.now()));
     });
 
   withJson(template.command('build <name>'))

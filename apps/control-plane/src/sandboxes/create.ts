@@ -30,6 +30,7 @@ export async function createSandbox(
     registerHost(services),
   ]);
   origin.assertSize(wanted);
+  const envs = { ...origin.envs, ...wanted.envs };
   return services.inFlight.run(id, async () => {
     const pending = await team.sandboxes.insert({
       id,
@@ -43,7 +44,7 @@ export async function createSandbox(
       onTimeout: wanted.on_timeout,
       onMemoryLoss: wanted.on_memory_loss,
       internet: wanted.internet,
-      envs: wanted.envs,
+      envs,
       metadata: wanted.metadata,
       hostId,
     });
@@ -59,7 +60,7 @@ export async function createSandbox(
               template: pending.template,
               vcpus: pending.vcpus,
               memoryMb: pending.memory_mb,
-              envs: wanted.envs,
+              envs,
               internet: pending.internet,
               snapshotId: origin.snapshotId ?? '',
             },

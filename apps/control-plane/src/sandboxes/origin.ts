@@ -22,6 +22,8 @@ export interface Origin {
   readonly vcpus: number;
   readonly memoryMb: number;
   readonly diskMb: number;
+  /** What its sandboxes have in their environment, unless they are told otherwise. */
+  readonly envs: Readonly<Record<string, string>>;
   /** @throws DormouseError `invalid_state` for a size it cannot begin with */
   assertSize(wanted: WantedSize): void;
 }
@@ -49,6 +51,7 @@ function fromTemplate(template: HostTemplate): Origin {
     vcpus: template.defaultVcpus,
     memoryMb: template.defaultMemoryMb,
     diskMb: Math.round(Number(template.diskBytes) / BYTES_PER_MB),
+    envs: {},
     assertSize: () => undefined,
   };
 }
@@ -63,6 +66,7 @@ function fromSnapshot(snapshot: SnapshotRecord): Origin {
     vcpus,
     memoryMb,
     diskMb: snapshot.disk_mb,
+    envs: snapshot.envs,
     assertSize: (wanted) => {
       if ((wanted.vcpus ?? vcpus) === vcpus && (wanted.memory_mb ?? memoryMb) === memoryMb) return;
       throw new DormouseError(

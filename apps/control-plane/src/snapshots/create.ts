@@ -22,6 +22,7 @@ const DEFAULT_NAME_BYTES = 4;
  * the new one is ready; only then the old one is deleted.
  *
  * @param id of the new snapshot, for who has to know it before it is there
+ * @param envs environment of what begins with it; as its parent says when left out
  * @throws DormouseError `not_found` (sandbox), `already_exists` (name), `invalid_state`, or what the host says
  */
 export async function createSnapshot(
@@ -30,6 +31,7 @@ export async function createSnapshot(
   wanted: z.output<typeof CreateSnapshotRequest>,
   overwrite: boolean,
   id: string = newSnapshotId(),
+  envs?: Readonly<Record<string, string>>,
 ): Promise<SnapshotRecord> {
   const { sandbox_id: sandboxId, name = defaultName() } = wanted;
   await findSandbox(team, sandboxId);
@@ -44,7 +46,7 @@ export async function createSnapshot(
       if (wanted.pause) await pauseNow(services, team, sandboxId, wanted.memory);
       const { source, end } = await beginMoment(services, team, sandboxId);
       try {
-        return await take(services, team, source, { ...wanted, id, name, overwrite });
+        return await take(services, team, source, { ...wanted, id, name, overwrite, envs });
       } finally {
         await end();
       }
@@ -58,13 +60,14 @@ interface Wanted {
   readonly overwrite: boolean;
   readonly memory: boolean;
   readonly description?: string | undefined;
+  readonly envs?: Readonly<Record<string, string>> | undefined;
 }
 
 async function take(
   services: Services,
   team: TeamScope,
   source: SandboxRecord,
-  { id, name, overwrite, memory, description }: Wanted,
+  { id, name, overwrite, memory, description, envs }: Wanted,
 ): Promise<SnapshotRecord> {
   const creating = await team.snapshots.insert({
     id,
@@ -79,6 +82,7 @@ async function take(
     diskOnly: !memory,
     description: description ?? null,
     parentId: source.parent_snapshot,
+    envs,
   });
   let committed: CommittedSnapshot | undefined;
   try {

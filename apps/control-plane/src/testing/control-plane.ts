@@ -10,6 +10,7 @@ import { createLogger } from '../log.js';
 import { InFlight } from '../sandboxes/in-flight.js';
 import { Operations } from '../sandboxes/operations.js';
 import { type ApiServer, startServer } from '../server.js';
+import { openBuildJobs } from '../templates/build-jobs.js';
 import { type ScriptedHost, startScriptedHost } from './scripted-host.js';
 import { startTemporaryDatabase } from './temporary-database.js';
 
@@ -58,15 +59,18 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
   sink.on('data', (chunk: Buffer) => {
     logged += chunk.toString('utf8');
   });
+  const log = createLogger('debug', sink);
+  const buildJobs = await openBuildJobs(database.databaseUrl, log);
   const services: Services = {
     store,
     host: host.client,
-    log: createLogger('debug', sink),
+    log,
     metrics: createMetrics(store),
     inFlight: new InFlight(),
     operations: new Operations(),
     feed: new EventFeed(),
     access: await openAccess(store, { signUpOpen: true, limits: NO_LIMITS, trustedProxies: 1, ...access }),
+    buildJobs,
     version: '0.0.0-test',
   };
   const following = services.feed.run(store);
@@ -96,6 +100,7 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
     close: async () => {
       await server.stop();
       await following;
+      await buildJobs.close();
       await host.close();
       await store.close();
       await database.close();

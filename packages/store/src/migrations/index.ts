@@ -5,6 +5,7 @@ import { snapshots } from './0002-snapshots.js';
 import { accounts } from './0003-accounts.js';
 import { lifecycle } from './0004-lifecycle.js';
 import { projects } from './0005-projects.js';
+import { templateBuilds } from './0006-template-builds.js';
 
 /** In the order of their names; a published one never changes. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -13,6 +14,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004-lifecycle': lifecycle,
   '0003-accounts': accounts,
   '0005-projects': projects,
+  '0006-template-builds': templateBuilds,
 };
 
 /** Any number that nobody else locks in this database. */

@@ -1,0 +1,230 @@
+import { randomUUID } from 'node:crypto';
+import { CreateTemplateBuildRequest } from '@dormouse/contracts';
+import { DormouseError, fromUnknown } from '@dormouse/errors';
+import type { BuildChanges, BuildRecord, TeamScope } from '@dormouse/store';
+import type { z } from 'zod';
+import type { Services } from '../context.js';
+import { newSandboxId, newSnapshotId } from '../random-id.js';
+import { createSandbox } from '../sandboxes/create.js';
+import { destroySandbox } from '../sandboxes/destroy.js';
+import { findOrigin, type Origin } from '../sandboxes/origin.js';
+import { createSnapshot } from '../snapshots/create.js';
+import { removeFromHost } from '../snapshots/remove.js';
+import { doStep, startDetached, untilReady, type Workshop } from './build-command.js';
+import { BuildLog } from './build-log.js';
+import { type BuildContext, lastContext, type PlannedStep, planBuild } from './build-plan.js';
+
+/** How long a control plane that has died is still believed to be building. */
+const LEASE_MS = 30_000;
+const RENEW_EVERY_MS = 10_000;
+
+type Recipe = z.output<typeof CreateTemplateBuildRequest>;
+
+/** A build in the hands of this process. */
+interface Building {
+  readonly services: Services;
+  readonly team: TeamScope;
+  readonly recipe: Recipe;
+  readonly log: BuildLog;
+  readonly signal: AbortSignal;
+  /** @throws DormouseError `invalid_state` when another process has taken over */
+  change(changes: BuildChanges): Promise<BuildRecord>;
+}
+
+/**
+ * Builds a template, if nobody else does: a sandbox of what it begins with, in which its steps are done one after the
+ * other, a moment being kept after each; the last moment becomes the snapshot of the template's name. A build that is
+ * begun again, by whomever, goes on after the last step that was done.
+ *
+ * @param stop ends it without a verdict: it waits again then
+ */
+export async function runBuild(
+  services: Services,
+  teamId: string,
+  id: string,
+  stop: AbortSignal,
+): Promise<void> {
+  const team = services.store.forTeam(teamId);
+  const lease = { token: randomUUID(), ms: LEASE_MS };
+  const claimed = await team.templateBuilds.claim(id, lease);
+  if (claimed === undefined) return;
+  const failed = (err: unknown): void => services.log.warn({ err, buildId: id }, 'a build is not recorded');
+  const renewing = setInterval(() => void team.templateBuilds.renew(id, lease).catch(failed), RENEW_EVERY_MS);
+  const log = new BuildLog(team, id);
+  const building: Building = {
+    services,
+    team,
+    recipe: CreateTemplateBuildRequest.parse(claimed.recipe),
+    log,
+    signal: stop,
+    change: async (changes) => {
+      const changed = await team.templateBuilds.change(id, lease.token, changes);
+      if (changed !== undefined) return changed;
+      throw new DormouseError('invalid_state', `another control plane has taken over the build ${id}`);
+    },
+  };
+  try {
+    await conclude(building, claimed);
+  } catch (err) {
+    failed(err);
+  } finally {
+    clearInterval(renewing);
+    await team.templateBuilds.release(id, lease.token).catch(failed);
+  }
+}
+
+/** Whatever comes of it is recorded, and the sandbox goes. */
+async function conclude(building: Building, claimed: BuildRecord): Promise<void> {
+  const { services, team, log, signal, change } = building;
+  if (claimed.sandbox_id !== null) await discard(services, team, claimed.sandbox_id);
+  const before = claimed.snapshot_id === null ? undefined : await team.snapshots.get(claimed.snapshot_id);
+  if (before !== undefined) {
+    // Whoever was at it before did everything but say so.
+    await change({ state: 'ready', step: building.recipe.steps.length });
+    return;
+  }
+  const sandboxId = newSandboxId();
+  await change({ sandboxId, snapshotId: null });
+  let end: BuildChanges;
+  try {
+    const snapshotId = await build(building, sandboxId);
+    await log.write(0, 'build', `ready: ${building.recipe.name}\n`);
+    end = { state: 'ready', snapshotId };
+  } catch (thrown) {
+    const { message } = fromUnknown(thrown);
+    if (!signal.aborted) await log.write(0, 'build', `failed: ${message}\n`);
+    end = signal.aborted ? { state: 'queued' } : { state: 'failed', error: message, snapshotId: null };
+  }
+  await log.flush();
+  await discard(services, team, sandboxId);
+  await change({ ...end, sandboxId: null });
+}
+
+async function build(building: Building, sandboxId: string): Promise<string> {
+  const { services, team, recipe, log, signal, change } = building;
+  const origin = await findOrigin(services, team, recipe.from);
+  origin.assertSize(recipe);
+  const vcpus = recipe.vcpus ?? origin.vcpus;
+  const memoryMb = recipe.memory_mb ?? origin.memoryMb;
+  const plan = planBuild(`${origin.snapshotId ?? origin.imageId} ${vcpus} ${memoryMb}`, recipe.steps);
+  const done = recipe.cache ? await longestDone(team, recipe.name, plan) : undefined;
+  await change({ step: done?.step.number ?? 0, cachedSteps: done?.step.number ?? 0 });
+  if (done !== undefined)
+    await log.write(done.step.number, 'build', `steps 1 to ${done.step.number}: done before\n`);
+
+  await createSandbox(
+    services,
+    team,
+    {
+      template: done?.snapshotId ?? recipe.from,
+      ...(done === undefined ? { vcpus, memory_mb: memoryMb } : {}),
+      timeout_sec: 0,
+      on_timeout: 'kill',
+      on_memory_loss: 'fail',
+      internet: true,
+      envs: {},
+      metadata: { template: recipe.name },
+    },
+    sandboxId,
+  );
+  const workshop: Workshop = { host: services.host, sandboxId, log, signal };
+  for (const planned of plan.slice(done?.step.number ?? 0)) {
+    await perform(building, workshop, planned, origin, plan.length);
+  }
+  const context = lastContext(plan);
+  await start(building, workshop, context);
+  const snapshotId = newSnapshotId();
+  await change({ snapshotId });
+  await keep(building, sandboxId, snapshotId, recipe.name, { ...origin.envs, ...context.envs });
+  for (const id of await team.templateBuilds.dropLayers(
+    recipe.name,
+    plan.map(({ key }) => key),
+  )) {
+    if ((await team.snapshots.beginDeleting(id)) !== undefined) await removeFromHost(services, id);
+  }
+  return snapshotId;
+}
+
+/** The last step after which a moment is kept from an earlier build, and that moment. */
+async function longestDone(
+  team: TeamScope,
+  template: string,
+  plan: readonly PlannedStep[],
+): Promise<{ readonly step: PlannedStep; readonly snapshotId: string } | undefined> {
+  for (const step of plan.toReversed()) {
+    if (!step.works) continue;
+    const snapshotId = await team.templateBuilds.layer(template, step.key);
+    if (snapshotId !== undefined) return { step, snapshotId };
+  }
+  return undefined;
+}
+
+async function perform(
+  building: Building,
+  workshop: Workshop,
+  { number, step, context, key }: PlannedStep,
+  origin: Origin,
+  count: number,
+): Promise<void> {
+  const { team, recipe, log, signal, change } = building;
+  signal.throwIfAborted();
+  await log.write(number, 'build', `step ${number} of ${count}: ${title(step)}\n`);
+  await log.flush();
+  if (step.type === 'run' || step.type === 'copy') {
+    await doStep(workshop, number, step, context, recipe.step_timeout_sec * 1000);
+    const snapshotId = newSnapshotId();
+    const envs = { ...origin.envs, ...context.envs };
+    await keep(building, workshop.sandboxId, snapshotId, `layer-${snapshotId}`, envs);
+    await team.templateBuilds.keepLayer(recipe.name, key, snapshotId);
+  }
+  await change({ step: number });
+}
+
+async function start({ recipe, log }: Building, workshop: Workshop, context: BuildContext): Promise<void> {
+  if (recipe.start_command !== undefined) {
+    await log.write(0, 'build', `start: ${recipe.start_command}\n`);
+    await startDetached(workshop, recipe.start_command, context);
+  }
+  if (recipe.ready_command !== undefined) {
+    await log.write(0, 'build', `until ready: ${recipe.ready_command}\n`);
+    await untilReady(workshop, recipe.ready_command, context);
+  }
+}
+
+async function keep(
+  { services, team, recipe }: Building,
+  sandboxId: string,
+  snapshotId: string,
+  name: string,
+  envs: Readonly<Record<string, string>>,
+): Promise<void> {
+  const description = `built from ${recipe.from}`;
+  const wanted = { sandbox_id: sandboxId, name, memory: true, pause: false, description };
+  await createSnapshot(services, team, wanted, name === recipe.name, snapshotId, envs);
+}
+
+async function discard(services: Services, team: TeamScope, id: string): Promise<void> {
+  try {
+    await destroySandbox(services, team, id);
+  } catch (err) {
+    // It is not there, or on its way out, which the reconciler finishes.
+    if (fromUnknown(err).code !== 'not_found')
+      services.log.warn({ err, sandboxId: id }, 'left to the reconciler');
+  }
+}
+
+function title(step: PlannedStep['step']): string {
+  switch (step.type) {
+    case 'run':
+      return `run ${step.command}`;
+    case 'copy':
+      return `copy ${step.path}`;
+    case 'env':
+      // Values may be secrets.
+      return `env ${Object.keys(step.envs).join(' ')}`;
+    case 'workdir':
+      return `workdir ${step.path}`;
+    case 'user':
+      return `user ${step.name}`;
+  }
+}

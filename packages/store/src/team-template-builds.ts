@@ -1,0 +1,233 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
+import type { BuildState, Database, TemplateBuildLogsTable, TemplateBuildsTable } from './schema.js';
+
+/** A build of a template as it is stored. */
+export type BuildRecord = Readonly<Selectable<TemplateBuildsTable>>;
+
+/** Something that a build has said. */
+export type BuildLogRecord = Readonly<Selectable<TemplateBuildLogsTable>>;
+
+/** What is known of a build before it begins. */
+export interface NewBuild {
+  readonly id: string;
+  readonly name: string;
+  readonly recipe: object;
+}
+
+/** What changes about a build while somebody holds its lease. What is left out stays. */
+export interface BuildChanges {
+  readonly state?: BuildState;
+  readonly step?: number;
+  readonly cachedSteps?: number;
+  readonly sandboxId?: string | null;
+  readonly snapshotId?: string | null;
+  readonly error?: string;
+}
+
+/** An entry of a log that is about to be written. */
+export interface NewBuildLog {
+  readonly step: number;
+  readonly stream: 'build' | 'stdout' | 'stderr';
+  readonly text: string;
+}
+
+/** Who is building, as long as the database's clock says so. */
+interface Lease {
+  readonly token: string;
+  readonly ms: number;
+}
+
+/** The builds of one team's templates, their logs, and the moments after steps that later builds begin with. */
+export class TeamTemplateBuilds {
+  readonly #db: Kysely<Database>;
+  readonly #teamId: string;
+
+  constructor(db: Kysely<Database>, teamId: string) {
+    this.#db = db;
+    this.#teamId = teamId;
+  }
+
+  async get(id: string): Promise<BuildRecord | undefined> {
+    return this.#db
+      .selectFrom('template_builds')
+      .selectAll()
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .executeTakeFirst();
+  }
+
+  /** Newest first. */
+  async list(page: PageRequest): Promise<Page<BuildRecord>> {
+    let query = this.#db
+      .selectFrom('template_builds')
+      .selectAll()
+      .where('team_id', '=', this.#teamId)
+      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
+      .limit(page.limit + 1);
+    if (page.cursor !== undefined) {
+      const { createdAt, id } = decodeCursor(page.cursor);
+      query = query.where(sql<boolean>`(created_at, id) < (${createdAt}, ${id})`);
+    }
+    return cutPage(await query.execute(), page.limit);
+  }
+
+  async insert(build: NewBuild): Promise<BuildRecord> {
+    return this.#db
+      .insertInto('template_builds')
+      .values({
+        id: build.id,
+        team_id: this.#teamId,
+        name: build.name,
+        recipe: JSON.stringify(build.recipe),
+        state: 'queued',
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+  }
+
+  /** Whether a snapshot is what a build ended with. */
+  async made(snapshotId: string): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom('template_builds')
+      .select('id')
+      .where('team_id', '=', this.#teamId)
+      .where('snapshot_id', '=', snapshotId)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
+  /** Takes the lease of a build that is not done and that nobody holds. */
+  async claim(id: string, { token, ms }: Lease): Promise<BuildRecord | undefined> {
+    return this.#db
+      .updateTable('template_builds')
+      .set({
+        state: 'running',
+        started_at: sql<Date>`coalesce(started_at, now())`,
+        lease: token,
+        lease_until: sql<Date>`now() + make_interval(secs => ${ms / 1000})`,
+      })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('state', 'in', ['queued', 'running'])
+      .where((where) => where.or([where('lease', 'is', null), where('lease_until', '<', sql<Date>`now()`)]))
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Makes a lease last longer. */
+  async renew(id: string, { token, ms }: Lease): Promise<void> {
+    await this.#db
+      .updateTable('template_builds')
+      .set({ lease_until: sql<Date>`now() + make_interval(secs => ${ms / 1000})` })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('lease', '=', token)
+      .execute();
+  }
+
+  /** Gives a lease back. */
+  async release(id: string, token: string): Promise<void> {
+    await this.#db
+      .updateTable('template_builds')
+      .set({ lease: null, lease_until: null })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('lease', '=', token)
+      .execute();
+  }
+
+  /** Changes a build; undefined when the lease is another's by now. */
+  async change(id: string, token: string, changes: BuildChanges): Promise<BuildRecord | undefined> {
+    const done = changes.state === 'ready' || changes.state === 'failed';
+    return this.#db
+      .updateTable('template_builds')
+      .set({
+        lease: token,
+        ...(changes.state === undefined ? {} : { state: changes.state }),
+        ...(changes.step === undefined ? {} : { step: changes.step }),
+        ...(changes.cachedSteps === undefined ? {} : { cached_steps: changes.cachedSteps }),
+        ...(changes.sandboxId === undefined ? {} : { sandbox_id: changes.sandboxId }),
+        ...(changes.snapshotId === undefined ? {} : { snapshot_id: changes.snapshotId }),
+        ...(changes.error === undefined ? {} : { error: changes.error }),
+        ...(done ? { finished_at: sql<Date>`now()` } : {}),
+      })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('lease', '=', token)
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Writes what a build of the team says, in this order. */
+  async log(id: string, entries: readonly NewBuildLog[]): Promise<void> {
+    if (entries.length === 0 || (await this.get(id)) === undefined) return;
+    await this.#db
+      .insertInto('template_build_logs')
+      .values(entries.map((entry) => ({ build_id: id, ...entry })))
+      .execute();
+  }
+
+  /** What a build has said after the entry of this number, oldest first. */
+  async logs(id: string, after: string, limit: number): Promise<BuildLogRecord[]> {
+    return this.#db
+      .selectFrom('template_build_logs')
+      .selectAll()
+      .where('build_id', '=', id)
+      .where((where) =>
+        where.exists(
+          where
+            .selectFrom('template_builds')
+            .select('id')
+            .where('template_builds.id', '=', id)
+            .where('team_id', '=', this.#teamId),
+        ),
+      )
+      .where('seq', '>', after)
+      .orderBy('seq')
+      .limit(limit)
+      .execute();
+  }
+
+  /** The snapshot after the steps of this hash; undefined: they have to be done. */
+  async layer(template: string, key: string): Promise<string | undefined> {
+    const row = await this.#db
+      .selectFrom('template_layers')
+      .innerJoin('snapshots', 'snapshots.id', 'template_layers.snapshot_id')
+      .select('snapshots.id')
+      .where('template_layers.team_id', '=', this.#teamId)
+      .where('template_layers.template', '=', template)
+      .where('template_layers.key', '=', key)
+      .where('snapshots.state', '=', 'ready')
+      .executeTakeFirst();
+    return row?.id;
+  }
+
+  /** Remembers the snapshot after the steps of this hash. */
+  async keepLayer(template: string, key: string, snapshotId: string): Promise<void> {
+    await this.#db
+      .insertInto('template_layers')
+      .values({ team_id: this.#teamId, template, key, snapshot_id: snapshotId })
+      .onConflict((conflict) =>
+        conflict.columns(['team_id', 'template', 'key']).doUpdateSet({ snapshot_id: snapshotId }),
+      )
+      .execute();
+  }
+
+  /**
+   * Forgets the layers of a template that are not among these.
+   *
+   * @returns their snapshots, which nobody refers to as layers any more
+   */
+  async dropLayers(template: string, kept: readonly string[]): Promise<string[]> {
+    const rows = await this.#db
+      .deleteFrom('template_layers')
+      .where('team_id', '=', this.#teamId)
+      .where('template', '=', template)
+      .where((where) => where.not(where('key', '=', sql<string>`any(${[...kept]}::text[])`)))
+      .returning('snapshot_id')
+      .execute();
+    return rows.map(({ snapshot_id }) => snapshot_id);
+  }
+}
