@@ -6,7 +6,7 @@ import { resumeSandbox } from '../sandboxes/resume.js';
 import { firstStep, nextStep, type OpenStep, type Remains } from './decide-open.js';
 import { findProject, newestMoment } from './find.js';
 import { type Hold, holdProject } from './hold.js';
-import { presentSandboxOf } from './sandbox.js';
+import { confirmedSandboxOf } from './sandbox.js';
 import { settleUnfinished } from './settle-unfinished.js';
 import { spawnFor } from './spawn.js';
 
@@ -43,7 +43,7 @@ export async function openProject(services: Services, team: TeamScope, nameOrId:
 
 async function open(services: Services, hold: Hold): Promise<Opened> {
   const { team } = hold;
-  const sandbox = await presentSandboxOf(team, hold.project.sandbox_id);
+  const sandbox = await confirmedSandboxOf(services, team, hold.project.sandbox_id);
   const moment = await newestMoment(team, hold.project);
   const remains: Remains = { sandbox: sandbox?.state, moment: moment !== undefined };
   const failures: DormouseError[] = [];

@@ -263,6 +263,39 @@ describe('opening', () => {
     },
   );
 
+  test('waits for what the host has done by itself: what it has paused is resumed, what has ended is left', async () => {
+    const { id } = await make();
+    const { sandbox } = await open(id);
+    const kept = await save(id);
+    const hostSays = (state: SandboxState) => {
+      const view = { id: sandbox.id, generation: 1n, state, pausedAtMs: BigInt(Date.now()) };
+      plane.host.script({
+        getSandbox: () => ({ sandbox: view }),
+        listSandboxes: () => ({ sandboxes: [view] }),
+      });
+    };
+    hostSays(SandboxState.PAUSED);
+    const waking = open(id);
+    await wait(300);
+    await reconcileOnce(plane.services, new Date(Date.now() + 60_000));
+    expect(await waking).toMatchObject({
+      restored_from: 'live',
+      sandbox: { id: sandbox.id, state: 'running' },
+    });
+    hostSays(SandboxState.STOPPED);
+    plane.host.script({
+      listSandboxes: () => ({
+        sandboxes: [{ id: sandbox.id, generation: 2n, state: SandboxState.STOPPED, reason: 'its VM ended' }],
+      }),
+    });
+    const opening = open(id);
+    await wait(300);
+    await reconcileOnce(plane.services, new Date(Date.now() + 60_000));
+    expect(await opening).toMatchObject({ restored_from: 'snapshot', snapshot_id: kept.id });
+    expect((await api.sandbox(sandbox.id)).state).toBe('stopped');
+    expect(ended).toEqual([]);
+  });
+
   test('hazard 8: twenty at once are one sandbox, from two control planes as well', async () => {
     const { id } = await make();
     const begun = gate();
@@ -665,6 +698,73 @@ describe('hazards 4 and 9: what a control plane that died has left', () => {
     expect((await moments(id)).snapshots.map((moment) => moment.id)).toEqual([late, first.id]);
     expect(await repairProjects(plane.services)).toEqual([]);
   });
+
+  test.each(['pauseSandbox', 'createSnapshot', 'destroySandbox'] as const)(
+    'one that dies in the middle of a close, at %s, has lost nothing: another one finishes or undoes it',
+    async (call) => {
+      const { id } = await make();
+      const { sandbox } = await open(id);
+      const store = await Store.open({ databaseUrl: plane.databaseUrl, poolSize: 3 });
+      const victim = { ...plane.services, store, inFlight: new InFlight(), operations: new Operations() };
+      const [begun, finish] = [gate(), gate()];
+      const host = { state: SandboxState.RUNNING, snapshot: '', gone: false };
+      const reached = async (at: typeof call) => {
+        if (at !== call) return;
+        begun.open();
+        await finish.opened;
+      };
+      plane.host.script({
+        pauseSandbox: async (request) => {
+          await reached('pauseSandbox');
+          host.state = SandboxState.PAUSED;
+          return { sandbox: { id: request.id, generation: request.generation, state: host.state } };
+        },
+        createSnapshot: async (request) => {
+          await reached('createSnapshot');
+          host.snapshot = request.id;
+          return { snapshot: { id: request.id, ownBytes: 1n, totalBytes: 1n } };
+        },
+        destroySandbox: async (request) => {
+          if (!host.gone) await reached('destroySandbox');
+          host.gone = true;
+          ended.push(request.id);
+          return {};
+        },
+        listSandboxes: () => ({
+          sandboxes: host.gone
+            ? []
+            : [{ id: sandbox.id, generation: 1n, state: host.state, pausedAtMs: BigInt(Date.now()) }],
+        }),
+        listSnapshots: () => ({
+          snapshots: host.snapshot === '' ? [] : [{ id: host.snapshot, ownBytes: 1n, totalBytes: 1n }],
+        }),
+      });
+      const dying = closeProject(victim, store.forTeam(owner.teamId), id).catch(() => undefined);
+      await begun.opened;
+      const { lease } = (await team.projects.get(id))!;
+      await store.close();
+      finish.open();
+      await dying;
+      // It did not live to give its lease back, nor to make it longer.
+      expect((await team.projects.get(id))?.lease).toBe(lease);
+      await team.projects.renew(id, { token: lease!, ms: 1 });
+      await wait(5);
+      const later = new Date(Date.now() + 60_000);
+      for (let round = 0; round < 2; round++) {
+        await reconcileOnce(plane.services, later);
+        await repairProjects(plane.services);
+      }
+      const after = await get(id);
+      if (call === 'pauseSandbox') {
+        expect(after).toMatchObject({ state: 'open', sandbox_state: 'paused', snapshot_id: null });
+        expect(await open(id)).toMatchObject({ restored_from: 'live', sandbox: { id: sandbox.id } });
+        return;
+      }
+      expect(after).toMatchObject({ state: 'closed', snapshot_id: host.snapshot });
+      expect(ended).toContain(sandbox.id);
+      expect(await open(id)).toMatchObject({ restored_from: 'snapshot', snapshot_id: host.snapshot });
+    },
+  );
 
   test('whoever was away while another took over changes nothing', async () => {
     const { id } = await make();

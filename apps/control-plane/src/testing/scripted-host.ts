@@ -52,6 +52,7 @@ function defaults(): HostScript {
       ],
     }),
     listSandboxes: () => ({ sandboxes: [] }),
+    getSandbox: ({ id }) => ({ sandbox: { id, state: SandboxState.RUNNING } }),
     createSandbox: ({ id, generation, spec }) => ({
       sandbox: {
         id,
