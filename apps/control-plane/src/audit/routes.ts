@@ -11,7 +11,7 @@ const list = createRoute({
   tags: ['Audit'],
   summary: 'Who did what',
   description: [
-    'Everything that has changed accounts, keys, members, sandboxes or snapshots of the team, newest first.',
+    'Everything that has changed accounts, keys, members, sandboxes, snapshots, projects or templates of the team, newest first.',
     'What happens inside sandboxes (commands, files) is not recorded. For owners and admins.',
     'The name of what a route records is `x-audit-action` in this document.',
   ].join(' '),

@@ -56,6 +56,8 @@ async function belongings({ token, team }: Session): Promise<Belongings> {
     (await ask<{ id: string; name: string }>(plane, 'POST', path, { token, json })).body;
   const sandbox = await made('/v1/sandboxes', {});
   const snapshot = await made('/v1/snapshots', { sandbox_id: sandbox.id });
+  const project = await made('/v1/projects', { name: `project-${sandbox.id}` });
+  const build = await made('/v1/templates', { name: `template-${sandbox.id}` });
   const key = await made('/v1/api-keys', { name: 'key' });
   const friend = (await newPerson(plane, 'friend')).user;
   await made(`/v1/teams/${team.id}/members`, { email: friend.email });
@@ -63,6 +65,8 @@ async function belongings({ token, team }: Session): Promise<Belongings> {
     '/v1/sandboxes/': sandbox.id,
     '/v1/sandboxes/{id}/processes/': '7',
     '/v1/snapshots/': snapshot.name,
+    '/v1/projects/': project.id,
+    '/v1/templates/builds/': build.id,
     '/v1/api-keys/': key.id,
     '/v1/teams/': team.id,
     '/v1/teams/{id}/members/': friend.id,

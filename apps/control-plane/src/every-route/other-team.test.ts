@@ -22,7 +22,7 @@ const HARMLESS = new Set<string>(['getHost', 'listTemplates']);
 const NO_REFERENCES = new Set(['name', 'email', 'role']);
 
 /** Fields of bodies that refer to things. */
-const REFERENCE_PATTERN = /(^|_)(id|ids|name|template|snapshot|sandbox|team|user|parent|project)$/;
+const REFERENCE_PATTERN = /(^|_)(id|ids|name|template|snapshot|sandbox|team|user|parent|project|from)$/;
 
 let plane: TestControlPlane;
 let operations: Operations;
@@ -60,6 +60,8 @@ async function belongings(session: Session): Promise<Belongings> {
     (await ask<Body>(plane, 'POST', path, { token, json })).body;
   const sandbox = await made('/v1/sandboxes', { metadata: { secret: 'theirs' } });
   const snapshot = await made('/v1/snapshots', { sandbox_id: sandbox.id, name: 'their-snapshot' });
+  const project = await made('/v1/projects', { name: 'their-project' });
+  const build = await made('/v1/templates', { name: 'their-template' });
   const key = await made('/v1/api-keys', { name: 'theirs' });
   return {
     session,
@@ -67,11 +69,19 @@ async function belongings(session: Session): Promise<Belongings> {
       '/v1/sandboxes/': [sandbox.id],
       '/v1/sandboxes/{id}/processes/': ['7'],
       '/v1/snapshots/': [snapshot.id, 'their-snapshot'],
+      '/v1/projects/': [project.id, 'their-project'],
+      '/v1/templates/builds/': [build.id],
       '/v1/api-keys/': [key.id],
       '/v1/teams/': [team.id],
       '/v1/teams/{id}/members/': [user.id],
     },
-    inBody: { sandbox_id: sandbox.id, template: 'their-snapshot', team_id: team.id, user: 'root' },
+    inBody: {
+      sandbox_id: sandbox.id,
+      template: 'their-snapshot',
+      from: 'their-snapshot',
+      team_id: team.id,
+      user: 'root',
+    },
   };
 }
 
@@ -160,6 +170,8 @@ describe('hazard 14: every route of the OpenAPI document', () => {
     expect(named).toEqual([
       'POST /v1/sandboxes template',
       'POST /v1/snapshots sandbox_id',
+      'POST /v1/projects template',
+      'POST /v1/templates from',
       'POST /v1/auth/switch-team team_id',
     ]);
     expect(hostCalls).toEqual([]);

@@ -19,6 +19,7 @@ import { type App, createPart } from '../http/app.js';
 import { errorMessage } from '../http/errors.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest } from '../http/route-parts.js';
+import { audited } from '../http/route-table.js';
 import { presentSandbox } from '../sandboxes/present.js';
 import { closeProject } from './close.js';
 import { createProject } from './create.js';
@@ -39,6 +40,7 @@ const tags = ['Projects'];
 const create = createRoute({
   method: 'post',
   path: '/v1/projects',
+  ...audited('project.create'),
   tags,
   summary: 'Make a project',
   description: [
@@ -75,6 +77,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/projects/{id}',
+  ...audited('project.delete'),
   tags,
   summary: 'Delete a project',
   description: 'With its sandbox and all moments of it that were kept. Nothing of it can be had back.',
@@ -85,6 +88,7 @@ const remove = createRoute({
 const open = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/open',
+  ...audited('project.open'),
   tags,
   summary: 'Open a project',
   description: [
@@ -114,6 +118,7 @@ const open = createRoute({
 const save = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/save',
+  ...audited('project.save'),
   tags,
   summary: 'Keep a moment of a project',
   description: [
@@ -144,6 +149,7 @@ const snapshots = createRoute({
 const restore = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/restore',
+  ...audited('project.restore'),
   tags,
   summary: 'Go back to a moment of a project',
   description: [
@@ -172,6 +178,7 @@ const restore = createRoute({
 const close = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/close',
+  ...audited('project.close'),
   tags,
   summary: 'Close a project',
   description: [

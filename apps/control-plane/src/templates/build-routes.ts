@@ -17,6 +17,7 @@ import { type App, createPart } from '../http/app.js';
 import { clientGone } from '../http/client-gone.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest } from '../http/route-parts.js';
+import { audited } from '../http/route-table.js';
 import { newBuildId } from '../random-id.js';
 import { findOrigin } from '../sandboxes/origin.js';
 import { hostTemplates } from './host-templates.js';
@@ -37,6 +38,7 @@ const BuildParams = z.object({
 const create = createRoute({
   method: 'post',
   path: '/v1/templates',
+  ...audited('template.build'),
   tags: ['Templates'],
   summary: 'Build a template',
   description: [

@@ -52,7 +52,6 @@ function defaults(): HostScript {
       ],
     }),
     listSandboxes: () => ({ sandboxes: [] }),
-    getSandbox: ({ id }) => ({ sandbox: { id, state: SandboxState.RUNNING } }),
     createSandbox: ({ id, generation, spec }) => ({
       sandbox: {
         id,
