@@ -1,6 +1,7 @@
 import type { CreatedApiKey, Session } from '@dormouse/contracts';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runBuild } from '../templates/build.js';
 import { startTestControlPlane, type TestControlPlane } from '../testing/control-plane.js';
 import { guestScript } from '../testing/guest-script.js';
 import { ask, newPerson } from '../testing/people.js';
@@ -57,7 +58,11 @@ async function belongings({ token, team }: Session): Promise<Belongings> {
   const sandbox = await made('/v1/sandboxes', {});
   const snapshot = await made('/v1/snapshots', { sandbox_id: sandbox.id });
   const project = await made('/v1/projects', { name: `project-${sandbox.id}` });
+  await made(`/v1/projects/${project.id}/open`, {});
+  const moment = await made(`/v1/projects/${project.id}/save`, {});
   const build = await made('/v1/templates', { name: `template-${sandbox.id}` });
+  // Nobody works through the queue here, and a log that is followed ends with its build.
+  await runBuild(plane.services, team.id, build.id, new AbortController().signal);
   const key = await made('/v1/api-keys', { name: 'key' });
   const friend = (await newPerson(plane, 'friend')).user;
   await made(`/v1/teams/${team.id}/members`, { email: friend.email });
@@ -71,6 +76,7 @@ async function belongings({ token, team }: Session): Promise<Belongings> {
     '/v1/teams/': team.id,
     '/v1/teams/{id}/members/': friend.id,
     sandbox_id: sandbox.id,
+    snapshot_id: moment.id,
     template: snapshot.id,
     team_id: team.id,
     user_id: friend.id,

@@ -477,6 +477,11 @@ describe('going back', () => {
       code: 'not_found',
       message: `the project ${yours.id} has no snapshot ${snapshot!.id}. GET /v1/projects/${yours.id}/snapshots lists them.`,
     });
+    for (const snapshot_id of ['\0', '../x', 'sn']) {
+      expect(await api.refusal('POST', `/v1/projects/${mine.id}/restore`, { snapshot_id })).toMatchObject({
+        status: 404,
+      });
+    }
     expect(await restore(mine.id, snapshot!.id)).toMatchObject({ snapshot_id: snapshot!.id });
   });
 

@@ -1,3 +1,4 @@
+import { SNAPSHOT_ID_PATTERN } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
 import type { ProjectRecord, SandboxRecord, TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
@@ -28,7 +29,8 @@ export async function restoreProject(
   return services.operations.run(id, `restore ${snapshotId}`, () =>
     holdProject(services, team, id, async (hold) => {
       await settleUnfinished(services, hold);
-      const moment = await team.projectSaves.get(id, snapshotId);
+      const known = SNAPSHOT_ID_PATTERN.test(snapshotId);
+      const moment = known ? await team.projectSaves.get(id, snapshotId) : undefined;
       if (moment === undefined) throw noSuchMoment(hold.project, snapshotId);
       const present = await presentSandboxOf(team, hold.project.sandbox_id);
       if (present === undefined) return goTo(services, hold, snapshotId);

@@ -1,9 +1,10 @@
-import { FileType } from '@dormouse/host-api';
+import { FileType, SandboxState } from '@dormouse/host-api';
 import type { HostScript } from './scripted-host.js';
 
 /** A guest in which every command succeeds, every path is a file of four bytes, and every write is read to its end. */
 export function guestScript(): HostScript {
   return {
+    getSandbox: ({ id }) => ({ sandbox: { id, state: SandboxState.RUNNING } }),
     exec: async function* () {
       yield { message: { case: 'started' as const, value: { pid: 7 } } };
       yield { message: { case: 'stdout' as const, value: Buffer.from('done\n') } };

@@ -16,7 +16,8 @@ async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn('name', 'text', (column) =>
       column.notNull().check(sql`name ~ '^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$'`),
     )
-    .addColumn('recipe', 'jsonb', (column) => column.notNull())
+    // As it was sent: files may hold what jsonb does not take.
+    .addColumn('recipe', 'json', (column) => column.notNull())
     .addColumn('state', 'text', (column) =>
       column.notNull().check(sql`state in ('queued', 'running', 'ready', 'failed')`),
     )
