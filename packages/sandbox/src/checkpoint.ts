@@ -19,13 +19,13 @@ export interface CheckpointRequest extends Freezable {
   readonly onDisk: (disk: Disk) => Promise<void>;
   /** The VM stands still and shall go on, with an error when the checkpoint has failed. False: it has ended. */
   readonly onStanding: (error: DormouseError | undefined) => Promise<boolean>;
+  /** The moment is kept; recorded before anybody could collect it. */
+  readonly onKept: (manifest: Manifest, disk: Disk) => Promise<void>;
 }
 
 /** A moment that was kept. */
 export interface Checkpointed {
   readonly manifest: Manifest;
-  /** What the VM writes to from now on. */
-  readonly disk: Disk;
   /** How long the VM stood still, in milliseconds. */
   readonly stoppedMs: number;
 }
@@ -82,8 +82,12 @@ export async function checkpoint(
   }
   await request.onStanding(undefined);
   const stoppedMs = performance.now() - stoppedAtMs;
-  const manifest = await captured.commit();
-  await onStep?.('committed');
-  const base = { kind: 'generation', id: manifest.id } as const;
-  return { manifest, disk: { layers: next.layers.slice(0, 1), base }, stoppedMs };
+  const manifest = await captured.commit({
+    onCommitted: async (committed) => {
+      await onStep?.('committed');
+      const base = { kind: 'generation', id: committed.id } as const;
+      await request.onKept(committed, { layers: next.layers.slice(0, 1), base });
+    },
+  });
+  return { manifest, stoppedMs };
 }

@@ -1,7 +1,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { Guest } from '@dormouse/guest-link';
-import type { DiskBacking, GenerationDraft, Manifest } from '@dormouse/snapshot';
+import type { CommitOptions, DiskBacking, GenerationDraft, Manifest } from '@dormouse/snapshot';
 import type { MicroVm } from '@dormouse/vmm';
 import type { Disk } from './disk.js';
 import type { SandboxEnvironment } from './environment.js';
@@ -68,7 +68,7 @@ export async function holdGuest(
 /** A generation that has everything of a frozen VM, and is not committed. */
 export interface Captured {
   readonly draft: GenerationDraft;
-  commit(): Promise<Manifest>;
+  commit(options?: CommitOptions): Promise<Manifest>;
 }
 
 /**
@@ -99,14 +99,16 @@ export async function captureVm(
     await draft.adopt('disk.qcow2', layers.path(disk.layers[0]!));
     return {
       draft,
-      commit: async () =>
-        draft.commit({
+      commit: async (options) => {
+        const facts = {
           kind: 'full',
           ...(memoryBase === undefined ? {} : { parent: memoryBase }),
           diskBacking: await lowerLayers(environment, spec, disk),
           machine: await machineFacts(environment, spec),
           counts,
-        }),
+        } as const;
+        return await draft.commit(facts, options);
+      },
     };
   } finally {
     await pageServers.release(server);
@@ -122,12 +124,11 @@ export async function captureDisk(
   await draft.adopt('disk.qcow2', environment.layers.path(disk.layers[0]!));
   return {
     draft,
-    commit: async () =>
-      draft.commit({
-        kind: 'disk',
-        diskBacking: await lowerLayers(environment, spec, disk),
-        machine: await machineFacts(environment, spec),
-      }),
+    commit: async (options) => {
+      const diskBacking = await lowerLayers(environment, spec, disk);
+      const machine = await machineFacts(environment, spec);
+      return await draft.commit({ kind: 'disk', diskBacking, machine }, options);
+    },
   };
 }
 

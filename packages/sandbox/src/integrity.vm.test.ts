@@ -41,6 +41,8 @@ async function pauseAndResume(sandbox: Sandbox, by: 'hand' | 'timeout' = 'hand')
   if (by === 'hand') await vm.host.pause(id, journal.generation, 'full');
   else expect(await sandbox.expire(() => true)).toBe(true);
   expect(sandbox.journal.state).toBe('paused');
+  // Its chain may be being shortened.
+  await vm.host.settled();
   expect((await vm.presence()).processes).toEqual([]);
   const { generationId } = sandbox.journal.paused!;
   await vm.host.resume(id, journal.generation + 1);

@@ -527,14 +527,12 @@ export class SandboxHost {
     this.#inBackground(async () => {
       const { state, paused } = sandbox.journal;
       if (state !== 'paused' || paused === undefined) return;
-      const short = await shorten(this.#environment, paused.generationId, {
+      await shorten(this.#environment, paused.generationId, {
         ...this.#environment.chains,
         keep: this.#frozen.generations(),
         signal: this.#closing.signal,
+        onShort: async ({ id }) => void (await sandbox.replacePaused(paused.generationId, id)),
       });
-      if (short === undefined) return;
-      using _pin = this.#environment.store.pin(short.id);
-      await sandbox.replacePaused(paused.generationId, short.id);
     });
   }
 

@@ -514,15 +514,17 @@ export class Sandbox {
         kind,
         onDisk: (disk) => this.#record({ disk }),
         onStanding: (error) => goOn(live, kind, error, this.#log),
+        onKept: async ({ id }, disk) => {
+          const memoryBase = kind === 'full' ? id : this.#journal.memoryBase;
+          await this.#record({ state: 'running', disk, memoryBase });
+        },
       });
     } catch (thrown) {
       const error = fromUnknown(thrown);
       if (this.#journal.state === 'snapshotting') await this.#record({ state: 'running' });
       throw error;
     }
-    const { manifest, disk, stoppedMs } = done;
-    const memoryBase = kind === 'full' ? manifest.id : this.#journal.memoryBase;
-    await this.#record({ state: 'running', disk, memoryBase });
+    const { manifest, stoppedMs } = done;
     this.#log.info({ stoppedMs: Math.round(stoppedMs) }, 'kept a moment');
     return manifest;
   }

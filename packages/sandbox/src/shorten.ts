@@ -9,6 +9,8 @@ export interface ShortenOptions extends ChainLimits {
   /** Generations that stay below it, because many share them. */
   readonly keep: readonly string[];
   readonly signal?: AbortSignal;
+  /** Told of the new generation before anybody could collect it. */
+  readonly onShort: (short: Manifest) => Promise<void>;
 }
 
 /**
@@ -28,11 +30,11 @@ export async function shorten(
   using _pin = store.pin(generationId);
   const manifest = store.read(generationId);
   if (manifest.kind !== 'full') return undefined;
-  const { keep, signal, maxLayers = DEFAULT_MAX_LAYERS } = options;
+  const { keep, signal, onShort: onCommitted, maxLayers = DEFAULT_MAX_LAYERS } = options;
   const chain = diskChain(environment, manifest);
   const isLongDisk = chain.length > maxLayers;
   if (!isLongDisk && !isLongChain(manifest, options.maxSources)) return undefined;
-  const common = { keep, ...(signal === undefined ? {} : { signal }) };
+  const common = { keep, onCommitted, ...(signal === undefined ? {} : { signal }) };
   if (!isLongDisk) return await flatten(store, generationId, common);
   const backing = chain.find((below) => below.kind === 'image' || keep.includes(below.id))!;
   const layer = layers.newId();

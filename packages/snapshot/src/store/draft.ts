@@ -49,6 +49,8 @@ export interface GenerationFacts {
 }
 
 export interface CommitOptions {
+  /** Called when it is a generation, which nobody collects before this is done: time to write its name down. */
+  readonly onCommitted?: (manifest: Manifest) => Promise<void>;
   readonly onStep?: (step: CommitStep) => void | Promise<void>;
 }
 
@@ -156,6 +158,7 @@ export class GenerationDraft implements AsyncDisposable {
         await fs.syncDirectory(dirname(this.finalDirectory));
         await stamps.put(this.id, disk, manifest.artifacts['disk.qcow2']!.sha256);
         await step('committed');
+        await options.onCommitted?.(manifest);
       } finally {
         this.#end();
       }

@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { flatten } from '../flatten.js';
 import { newGenerationId } from '../generation-id.js';
 import { flipBit } from '../testing/damage.js';
 import { DroppedWritesFs } from '../testing/dropped-writes-fs.js';
@@ -412,6 +413,21 @@ describe('collecting', () => {
     expect(await collect()).toEqual([]);
     now += 30_000;
     expect(await collect()).toEqual([id, parent]);
+  });
+
+  test('leaves what was just committed until its maker has written its name down', async () => {
+    await using directory = await temporaryDirectory();
+    const store = await openStore(directory.path);
+    const { id: parent } = await makeGeneration(store, [1, 2]);
+    const collect = async () => (await store.collect({ roots: [], graceMs: 0 })).removed;
+    let meanwhile: readonly string[] | undefined;
+    const short = await flatten(store, parent, {
+      onCommitted: async () => {
+        meanwhile = await collect();
+      },
+    });
+    expect(meanwhile).toEqual([]);
+    expect((await collect()).toSorted()).toEqual([parent, short.id].toSorted());
   });
 
   test('leaves what a draft refers to, and what is committed while it looks', async () => {

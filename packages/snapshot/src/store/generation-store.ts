@@ -127,6 +127,7 @@ export class GenerationStore {
         committed: (manifest) => {
           this.#commits += 1;
           this.#manifests.set(manifest.id, manifest);
+          pins.push(this.pin(manifest.id));
         },
         released: release,
       });
