@@ -280,7 +280,7 @@ try:
     print('connected', end=' ')
 except OSError as error:
     print(error.strerror, end=' ')
-print(round(time.monotonic() - began))"`;
+print('at once' if time.monotonic() - began < 30 else 'after waiting')"`;
 
   test('without internet is none, and a connection fails at once', async () => {
     const id = newId();
@@ -293,7 +293,7 @@ print(round(time.monotonic() - began))"`;
     ].join('\n');
     // There is no route at all, so nothing waits for an answer.
     expect((await runInGuest(guest, script)).stdout).toBe(
-      'Network is unreachable 0\nNetwork is unreachable 0\n',
+      'Network is unreachable at once\nNetwork is unreachable at once\n',
     );
     await vm.host.destroy(id);
   });
@@ -322,7 +322,9 @@ print(round(time.monotonic() - began))"`;
       expect((await runInGuest(guest, 'ping -c 1 -W 30 10.0.2.2', 'root')).exitCode).toBe(0);
       if (guard !== undefined) {
         const { port } = server.address() as AddressInfo;
-        expect((await runInGuest(guest, connectTo('10.0.2.2', port))).stdout).toBe('Connection refused 0\n');
+        expect((await runInGuest(guest, connectTo('10.0.2.2', port))).stdout).toBe(
+          'Connection refused at once\n',
+        );
         expect(reached).toBe(0);
       }
       await vm.host.destroy(id);
@@ -334,7 +336,10 @@ print(round(time.monotonic() - began))"`;
 });
 
 describe('a guest that floods its console', () => {
-  test('hazards 15 and 18: fills two files of bounded size and goes on answering', async () => {
+  // Byte by byte through the serial port, each an exit of the processor: minutes under emulated KVM.
+  test('hazards 15 and 18: fills two files of bounded size and goes on answering', {
+    timeout: 1_200_000,
+  }, async () => {
     const id = newId();
     const sandbox = await vm.host.create(id, 1, REQUEST);
     const guest = await sandbox.guest();
@@ -347,7 +352,7 @@ describe('a guest that floods its console', () => {
       (await stat(path).catch(() => undefined))?.size ?? 0;
     // The log has been turned over once, and the second file is being filled.
     await expect
-      .poll(() => size(`${log}.1`), { timeout: 240_000, interval: 100 })
+      .poll(() => size(`${log}.1`), { timeout: 1_000_000, interval: 100 })
       .toBeGreaterThan(512 * 1024);
     const after = await size(log);
     await expect.poll(() => size(log), PATIENCE).not.toBe(after);
