@@ -8,7 +8,12 @@ import type { EventFeed } from './events/feed.js';
 import type { ControlPlaneMetrics } from './http/metrics.js';
 import type { InFlight } from './sandboxes/in-flight.js';
 import type { Operations } from './sandboxes/operations.js';
-import type { BuildJobs } from './templates/build-jobs.js';
+
+/** Where builds of templates wait for a control plane that has time. */
+export interface BuildQueue {
+  /** Resolves when the build is in the queue. */
+  add(teamId: string, id: string): Promise<void>;
+}
 
 /** What every part of the control plane works with. */
 export interface Services {
@@ -24,7 +29,7 @@ export interface Services {
   readonly feed: EventFeed;
   /** What tells who is asking. */
   readonly access: Access;
-  readonly buildJobs: Pick<BuildJobs, 'add'>;
+  readonly buildJobs: BuildQueue;
   readonly version: string;
 }
 

@@ -3,7 +3,7 @@ import { Logger, makeWorkerUtils, run, type SharedOptions, type WorkerUtils } fr
 import pg from 'pg';
 import type { Logger as Pino } from 'pino';
 import { z } from 'zod';
-import type { Services } from '../context.js';
+import type { BuildQueue, Services } from '../context.js';
 import { runBuild } from './build.js';
 
 const TASK = 'build_template';
@@ -20,9 +20,7 @@ const RESTART_AFTER_MS = 2_000;
 const REQUEUE_EVERY_MS = 5_000;
 
 /** Hands builds to whichever control plane has time, also after one has died with them. */
-export interface BuildJobs {
-  /** Resolves when the build is in the queue. */
-  add(teamId: string, id: string): Promise<void>;
+export interface BuildJobs extends BuildQueue {
   /** Takes work, until stopped: a build that is under way then waits again. */
   start(services: Services): Promise<{ stop(): Promise<void> }>;
   close(): Promise<void>;
