@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { DormouseError } from '@dormouse/errors';
 import { connectHost } from '@dormouse/host-api';
 import { Store } from '@dormouse/store';
@@ -18,10 +19,14 @@ import { sweepForEver } from './maintenance.js';
 import { failWith, once, stopRequested } from './process.js';
 import { repairProjectsForEver } from './projects/repair.js';
 import { reconcileForEver } from './reconciler/loop.js';
+import { reconcileOnce } from './reconciler/reconcile.js';
 import { InFlight } from './sandboxes/in-flight.js';
 import { Operations } from './sandboxes/operations.js';
 import { startServer } from './server.js';
 import { openBuildJobs } from './templates/build-jobs.js';
+
+/** A host that does not answer by then is no reason not to take requests. */
+const FIRST_ROUND_MS = 2_000;
 
 /** Runs the control plane until asked to stop. Prints where it is, as one line of JSON, when it takes requests. */
 async function main(): Promise<void> {
@@ -49,6 +54,8 @@ async function main(): Promise<void> {
     };
     // Before anything is moved: whoever moves something can be seen to be at work.
     await store.system.lease.renew();
+    // While nobody was here the host has gone on by itself: who asks first shall not hear what was.
+    await Promise.race([reconcileOnce(services).catch(() => undefined), wait(FIRST_ROUND_MS)]);
     const server = await startServer(services, { host: config.apiHost, port: config.apiPort });
     process.stdout.write(`${JSON.stringify({ apiUrl: server.url })}\n`);
     log.info({ url: server.url, version: services.version }, 'accepting requests');
