@@ -37,13 +37,27 @@ const mayImport = {
   'apps/cli': ['packages/sdk'],
 };
 
+/** What tests may know besides: the other end of what is tested. */
+const testsMayImport = { 'apps/control-plane': ['packages/sdk'] };
+const TEST = '\\.test\\.ts$';
+
 const boundaries = Object.entries(mayImport).map(([from, to]) => ({
   name: `${from.replace('/', '-')}-knows-only-what-it-may`,
   severity: 'error',
-  from: { path: `^${from}/` },
+  from: { path: `^${from}/`, ...(from in testsMayImport ? { pathNot: TEST } : {}) },
   to: {
     path: '^(packages|apps)/',
     pathNot: [from, 'packages/errors', ...to].map((dir) => `^${dir}/`),
+  },
+}));
+
+const boundariesOfTests = Object.entries(testsMayImport).map(([from, more]) => ({
+  name: `tests-of-${from.replace('/', '-')}-know-only-what-they-may`,
+  severity: 'error',
+  from: { path: `^${from}/.*${TEST}` },
+  to: {
+    path: '^(packages|apps)/',
+    pathNot: [from, 'packages/errors', ...mayImport[from], ...more].map((dir) => `^${dir}/`),
   },
 }));
 
@@ -64,6 +78,7 @@ module.exports = {
       to: { couldNotResolve: true },
     },
     ...boundaries,
+    ...boundariesOfTests,
     ...doors,
   ],
   options: {

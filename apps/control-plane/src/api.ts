@@ -25,6 +25,8 @@ import { teamRoutes } from './teams/routes.js';
 import { templateBuildRoutes } from './templates/build-routes.js';
 import { templateRoutes } from './templates/routes.js';
 import { usageRoutes } from './usage/routes.js';
+import { deliveryRoutes } from './webhooks/delivery-routes.js';
+import { webhookRoutes } from './webhooks/routes.js';
 
 /** The whole HTTP API. WebSockets are beside it: see `exec/stream-server.ts`. */
 export function createApi(services: Services): App {
@@ -56,6 +58,8 @@ export function createApi(services: Services): App {
     teamRoutes(services),
     memberRoutes(services),
     auditRoutes(),
+    webhookRoutes(services),
+    deliveryRoutes(services),
     healthRoutes(services),
   ]) {
     app.route('/', part);

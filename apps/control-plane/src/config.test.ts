@@ -26,12 +26,19 @@ test('what is left out has a default', () => {
     },
     trustedProxies: 0,
     auditDays: 365,
+    webhooksMayBePrivate: false,
   });
 });
 
 test('a quota of 0 is none', () => {
   const { quotas } = readConfig({ ...ENOUGH, DORMOUSE_MAX_RUNNING: '0', DORMOUSE_MAX_PAUSED: '7' });
   expect(quotas).toMatchObject({ running: null, paused: 7 });
+});
+
+test('webhooks lead to private addresses only where that is said in so many words', () => {
+  const read = (value: string) => readConfig({ ...ENOUGH, DORMOUSE_WEBHOOK_PRIVATE: value });
+  expect([read('allow'), read('refuse')].map((config) => config.webhooksMayBePrivate)).toEqual([true, false]);
+  expect(() => read('yes')).toThrow(/^DORMOUSE_WEBHOOK_PRIVATE must be refuse or allow$/);
 });
 
 test('every wrong variable is named in one line', () => {

@@ -50,6 +50,7 @@ const environment = z.object({
   DORMOUSE_KEY_FAILURES_PER_ADDRESS: rate.prefault('60/60'),
   DORMOUSE_TRUSTED_PROXIES: wholeNumber(0, 16).default(0),
   DORMOUSE_AUDIT_DAYS: wholeNumber(1, 36_500).default(365),
+  DORMOUSE_WEBHOOK_PRIVATE: z.enum(['refuse', 'allow'], 'must be refuse or allow').default('refuse'),
 });
 
 /** What the control plane is told from outside. */
@@ -72,6 +73,8 @@ export interface Config {
   readonly trustedProxies: number;
   /** How long audit logs are kept. */
   readonly auditDays: number;
+  /** Whether webhooks may lead to this host and its networks. */
+  readonly webhooksMayBePrivate: boolean;
 }
 
 /**
@@ -107,5 +110,6 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     },
     trustedProxies: value.DORMOUSE_TRUSTED_PROXIES,
     auditDays: value.DORMOUSE_AUDIT_DAYS,
+    webhooksMayBePrivate: value.DORMOUSE_WEBHOOK_PRIVATE === 'allow',
   };
 }

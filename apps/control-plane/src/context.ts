@@ -8,6 +8,7 @@ import type { EventFeed } from './events/feed.js';
 import type { ControlPlaneMetrics } from './http/metrics.js';
 import type { InFlight } from './sandboxes/in-flight.js';
 import type { Operations } from './sandboxes/operations.js';
+import type { WebhookSender } from './webhooks/sender.js';
 
 /** Where builds of templates wait for a control plane that has time. */
 export interface BuildQueue {
@@ -30,6 +31,8 @@ export interface Services {
   /** What tells who is asking. */
   readonly access: Access;
   readonly buildJobs: BuildQueue;
+  /** Tells receivers of events. */
+  readonly webhooks: WebhookSender;
   readonly version: string;
 }
 

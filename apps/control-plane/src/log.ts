@@ -1,7 +1,16 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
 /** Fields that hold secrets wherever they turn up. None of them should ever be logged; this is the net below. */
-const SECRET_FIELDS = ['apiKey', 'key', 'token', 'password', 'authorization', 'databaseUrl', 'envs'];
+const SECRET_FIELDS = [
+  'apiKey',
+  'key',
+  'token',
+  'secret',
+  'password',
+  'authorization',
+  'databaseUrl',
+  'envs',
+];
 
 /** JSON lines. */
 export function createLogger(level: string, stream: DestinationStream = destination({ fd: 2 })): Logger {

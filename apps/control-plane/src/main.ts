@@ -24,6 +24,9 @@ import { InFlight } from './sandboxes/in-flight.js';
 import { Operations } from './sandboxes/operations.js';
 import { startServer } from './server.js';
 import { openBuildJobs } from './templates/build-jobs.js';
+import { resolveWithSystem } from './webhooks/receiver.js';
+import { WebhookSender } from './webhooks/sender.js';
+import { WebhookWorker } from './webhooks/worker.js';
 
 /** A host that does not answer by then is no reason not to take requests. */
 const FIRST_ROUND_MS = 2_000;
@@ -50,6 +53,10 @@ async function main(): Promise<void> {
       feed: new EventFeed(),
       access: await openAccess(store, config),
       buildJobs,
+      webhooks: new WebhookSender({
+        allowPrivate: config.webhooksMayBePrivate,
+        resolve: resolveWithSystem,
+      }),
       version: await version(),
     };
     // Before anything is moved: whoever moves something can be seen to be at work.
@@ -70,6 +77,7 @@ async function main(): Promise<void> {
       pruneForEver(services, stop),
       sweepForEver(services, config.auditDays, stop),
       services.feed.run(store),
+      new WebhookWorker(services).run(stop),
       keepAlive(services, drained.signal),
     ]);
     await once(stop);

@@ -23,6 +23,11 @@ export function newBuildId(): string {
   return newId('tb');
 }
 
+/** A new id of a ping, which is no event of the team: `ping_` and 20 random characters. */
+export function newPingId(): string {
+  return newId('ping_');
+}
+
 function newId(prefix: string): string {
   let id = prefix;
   for (let i = 0; i < RANDOM_CHARACTERS; i++) id += ALPHABET[randomInt(ALPHABET.length)];

@@ -32,3 +32,4 @@ export {
   SessionTokens,
   TOKEN_SECRET_BYTES,
 } from './session-token.js';
+export { generateWebhookSecret, signWebhook } from './webhook-signature.js';

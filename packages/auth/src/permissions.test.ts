@@ -22,6 +22,7 @@ test('the whole table: who may do what', () => {
     'api_keys.delete_own': 'owner admin member',
     'api_keys.delete_any': 'owner admin -',
     'audit.read': 'owner admin -',
+    'webhooks.manage': 'owner admin -',
   });
 });
 

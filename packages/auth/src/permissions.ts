@@ -18,7 +18,8 @@ export type Permission =
   | 'api_keys.create'
   | 'api_keys.delete_own'
   | 'api_keys.delete_any'
-  | 'audit.read';
+  | 'audit.read'
+  | 'webhooks.manage';
 
 /**
  * Who may do what in a team. Sandboxes, snapshots, templates and one's own keys are everybody's; people and other
@@ -39,6 +40,8 @@ const PERMISSIONS: Readonly<Record<Permission, readonly Role[]>> = {
   'api_keys.delete_own': ['owner', 'admin', 'member'],
   'api_keys.delete_any': ['owner', 'admin'],
   'audit.read': ['owner', 'admin'],
+  /** They tell others what the team does. */
+  'webhooks.manage': ['owner', 'admin'],
 };
 
 /** All there is to be allowed. */

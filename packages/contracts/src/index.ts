@@ -20,3 +20,4 @@ export * from './teams.js';
 export * from './template-builds.js';
 export * from './templates.js';
 export * from './usage.js';
+export * from './webhooks.js';

@@ -20,6 +20,7 @@ import { Teams } from './teams.js';
 import { Templates } from './templates.js';
 import { Transport } from './transport.js';
 import { fetchUsage, type Usage } from './usage.js';
+import { Webhooks } from './webhooks.js';
 
 /** A Dormouse server, for programs that do more than use one sandbox. */
 export class Client {
@@ -31,6 +32,7 @@ export class Client {
   readonly events: Events;
   readonly teams: Teams;
   readonly audit: Audit;
+  readonly webhooks: Webhooks;
   readonly #transport: Transport;
 
   constructor(options: ClientOptions = {}) {
@@ -43,6 +45,7 @@ export class Client {
     this.events = new Events(this.#transport);
     this.teams = new Teams(this.#transport);
     this.audit = new Audit(this.#transport);
+    this.webhooks = new Webhooks(this.#transport);
   }
 
   /** Makes an account and a team of its own. The token is for `new Client({ token })`. */

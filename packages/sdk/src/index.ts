@@ -57,3 +57,17 @@ export type {
 } from './template-builds.js';
 export type { Template, Templates } from './templates.js';
 export type { Usage } from './usage.js';
+export {
+  type VerifyOptions,
+  verifyWebhook,
+  type WebhookHeaders,
+  type WebhookMessage,
+} from './verify-webhook.js';
+export type {
+  NewWebhook,
+  Webhook,
+  WebhookChanges,
+  WebhookDelivery,
+  Webhooks,
+  WebhookWithSecret,
+} from './webhooks.js';

@@ -44,3 +44,11 @@ export type {
   NewBuildLog,
   TeamTemplateBuilds,
 } from './team-template-builds.js';
+export type { TeamWebhooks } from './team-webhooks.js';
+export type {
+  AttemptResult,
+  ClaimedDelivery,
+  DeliveryRecord,
+  SignedWebhook,
+  WebhookRecord,
+} from './webhook-record.js';

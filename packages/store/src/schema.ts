@@ -305,6 +305,43 @@ export interface AuditLogTable {
   request_id: string;
 }
 
+export interface WebhooksTable {
+  readonly id: Generated<string>;
+  team_id: string;
+  url: string;
+  /** What its requests are signed with. */
+  secret: string;
+  /** Which events it is told of; empty: all. */
+  event_types: string[];
+  enabled: boolean;
+  /** Attempts in a row that failed, the last one included. */
+  failures: Generated<number>;
+  created_by: string | null;
+  readonly created_at: MadeAt;
+}
+
+/** Made by the database together with each event. */
+export interface WebhookDeliveriesTable {
+  readonly id: GeneratedAlways<string>;
+  webhook_id: string;
+  /** null: a ping. */
+  event_id: string | null;
+  event_type: string;
+  state: Generated<'pending' | 'delivered' | 'failed'>;
+  /** Attempts that were begun. */
+  attempts: Generated<number>;
+  attempts_left: Generated<number>;
+  next_attempt_at: Generated<Date>;
+  /** The control plane that is at it, and until when nobody else takes it on. */
+  claimed_by: string | null;
+  claimed_until: Date | null;
+  last_attempt_at: Date | null;
+  last_status: number | null;
+  last_error: string | null;
+  durations_ms: Generated<number[]>;
+  readonly created_at: MadeAt;
+}
+
 /** What else is worth knowing; never a secret. */
 export type AuditDetails = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
@@ -328,4 +365,6 @@ export interface Database {
   template_builds: TemplateBuildsTable;
   template_build_logs: TemplateBuildLogsTable;
   template_layers: TemplateLayersTable;
+  webhooks: WebhooksTable;
+  webhook_deliveries: WebhookDeliveriesTable;
 }

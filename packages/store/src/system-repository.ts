@@ -10,6 +10,7 @@ import { insertTeam, SystemAccounts } from './system-accounts.js';
 import { SystemEvents } from './system-events.js';
 import { SystemProjects } from './system-projects.js';
 import { SystemSnapshots } from './system-snapshots.js';
+import { SystemWebhooks } from './system-webhooks.js';
 import { compareAndFollow, compareAndSwap } from './transition.js';
 
 /** What a host says of itself. */
@@ -47,6 +48,7 @@ export class SystemRepository {
   readonly rateLimits: RateLimits;
   readonly snapshots: SystemSnapshots;
   readonly events: SystemEvents;
+  readonly webhooks: SystemWebhooks;
   /** That this process is at work. */
   readonly lease: ProcessLease;
   readonly projects: SystemProjects;
@@ -58,6 +60,7 @@ export class SystemRepository {
     this.rateLimits = new RateLimits(db);
     this.snapshots = new SystemSnapshots(db);
     this.events = new SystemEvents(db, mover);
+    this.webhooks = new SystemWebhooks(db, mover.processId);
     this.lease = new ProcessLease(db, mover.processId);
     this.projects = new SystemProjects(db);
   }

@@ -11,6 +11,7 @@ import { TeamProjects } from './team-projects.js';
 import { TeamSandboxes } from './team-sandboxes.js';
 import { TeamSnapshots } from './team-snapshots.js';
 import { TeamTemplateBuilds } from './team-template-builds.js';
+import { TeamWebhooks } from './team-webhooks.js';
 
 /** Everything one team may see and change; nothing in it can name another team. */
 export class TeamScope {
@@ -26,6 +27,7 @@ export class TeamScope {
   readonly usage: () => Promise<Usage>;
   readonly members: TeamMembers;
   readonly audit: TeamAudit;
+  readonly webhooks: TeamWebhooks;
   readonly #db: Kysely<Database>;
 
   constructor(db: Kysely<Database>, teamId: string, mover: Mover) {
@@ -41,6 +43,7 @@ export class TeamScope {
     this.#db = db;
     this.members = new TeamMembers(db, teamId);
     this.audit = new TeamAudit(db, teamId);
+    this.webhooks = new TeamWebhooks(db, teamId);
   }
 
   /** What the team is called. */

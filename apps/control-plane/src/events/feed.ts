@@ -1,5 +1,8 @@
 import type { Store } from '@dormouse/store';
 
+/** Stands for every team among the ids of teams, none of which is empty. */
+const ALL_TEAMS = '';
+
 /** Wakes streams when there is something new for their team. What it is they look up themselves. */
 export class EventFeed {
   readonly #waiting = new Map<string, Set<() => void>>();
@@ -17,7 +20,8 @@ export class EventFeed {
 
   /** @param teamId undefined: anything may have happened to anybody */
   wake(teamId: string | undefined): void {
-    const woken = teamId === undefined ? [...this.#waiting.values()] : [this.#waiting.get(teamId) ?? []];
+    const some = teamId === undefined ? [...this.#waiting.keys()] : [teamId, ALL_TEAMS];
+    const woken = some.map((id) => this.#waiting.get(id) ?? []);
     for (const wake of woken.flatMap((set) => [...set])) wake();
   }
 
@@ -56,6 +60,11 @@ export class EventFeed {
         if (set.size === 0) this.#waiting.delete(teamId);
       },
     };
+  }
+
+  /** The same for all teams together. */
+  listenToAll(): ReturnType<EventFeed['listen']> {
+    return this.listen(ALL_TEAMS);
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import type { CreatedApiKey, Session } from '@dormouse/contracts';
+import type { CreatedApiKey, Session, WebhookDeliveryList, WebhookList } from '@dormouse/contracts';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runBuild } from '../templates/build.js';
@@ -64,6 +64,14 @@ async function belongings({ token, team }: Session): Promise<Belongings> {
   // Nobody works through the queue here, and a log that is followed ends with its build.
   await runBuild(plane.services, team.id, build.id, new AbortController().signal);
   const key = await made('/v1/api-keys', { name: 'key' });
+  // A team may have some of them only, and this is asked for again and again.
+  const old = await ask<WebhookList>(plane, 'GET', '/v1/webhooks', { token });
+  for (const { id } of old.body.webhooks) await ask(plane, 'DELETE', `/v1/webhooks/${id}`, { token });
+  const webhook = await made('/v1/webhooks', { url: 'https://hooks.example.org/' });
+  // An event of its own, so that there is a delivery that can be repeated.
+  await made('/v1/sandboxes', {});
+  const log = `/v1/webhooks/${webhook.id}/deliveries`;
+  const { deliveries } = (await ask<WebhookDeliveryList>(plane, 'GET', log, { token })).body;
   const friend = (await newPerson(plane, 'friend')).user;
   await made(`/v1/teams/${team.id}/members`, { email: friend.email });
   return {
@@ -73,6 +81,8 @@ async function belongings({ token, team }: Session): Promise<Belongings> {
     '/v1/projects/': project.id,
     '/v1/templates/builds/': build.id,
     '/v1/api-keys/': key.id,
+    '/v1/webhooks/': webhook.id,
+    '/v1/webhooks/{id}/deliveries/': deliveries[0]!.id,
     '/v1/teams/': team.id,
     '/v1/teams/{id}/members/': friend.id,
     sandbox_id: sandbox.id,

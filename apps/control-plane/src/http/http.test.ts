@@ -387,7 +387,7 @@ describe('reference', () => {
     const page = await fetch(`${plane.url}/docs`);
     const html = await page.text();
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
-    expect(html).not.toMatch(/<script|src=|https?:\/\//i);
+    expect(html).not.toMatch(/<script|src=|url\(|="https?:\/\//i);
     expect(html).toContain('Create a sandbox');
     expect(html).toContain('id="schema-Sandbox"');
   });

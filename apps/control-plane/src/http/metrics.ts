@@ -13,6 +13,8 @@ export interface ControlPlaneMetrics {
   readonly hostEventDelay: Histogram;
   readonly eventStreams: Gauge;
   readonly quotaRefusals: Counter;
+  readonly webhookDeliveries: Counter<'state'>;
+  readonly webhookAttempts: Histogram<'outcome'>;
 }
 
 /** A registry of its own, so that two control planes in one process do not mix. */
@@ -75,5 +77,36 @@ export function createMetrics(store: Store): ControlPlaneMetrics {
         this.set({ state }, count);
     },
   });
-  return { registry, httpDuration, reconciled, hostEvents, hostEventDelay, eventStreams, quotaRefusals };
+  const webhookDeliveries = new Counter({
+    name: 'dormouse_webhook_deliveries_total',
+    help: 'Events that receivers have taken, or that were given up',
+    labelNames: ['state'] as const,
+    registers: [registry],
+  });
+  const webhookAttempts = new Histogram({
+    name: 'dormouse_webhook_attempt_duration_seconds',
+    help: 'Attempts to deliver an event, by whether its receiver took it',
+    labelNames: ['outcome'] as const,
+    buckets: DURATION_BUCKETS,
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'dormouse_webhook_deliveries_pending',
+    help: 'Events that receivers have not taken yet',
+    registers: [registry],
+    async collect() {
+      this.set(await store.system.webhooks.countPending());
+    },
+  });
+  return {
+    registry,
+    httpDuration,
+    reconciled,
+    hostEvents,
+    hostEventDelay,
+    eventStreams,
+    quotaRefusals,
+    webhookDeliveries,
+    webhookAttempts,
+  };
 }

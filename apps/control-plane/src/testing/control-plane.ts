@@ -11,6 +11,7 @@ import { InFlight } from '../sandboxes/in-flight.js';
 import { Operations } from '../sandboxes/operations.js';
 import { type ApiServer, startServer } from '../server.js';
 import { openBuildJobs } from '../templates/build-jobs.js';
+import { type SenderOptions, WebhookSender } from '../webhooks/sender.js';
 import { type ScriptedHost, startScriptedHost } from './scripted-host.js';
 import { startTemporaryDatabase } from './temporary-database.js';
 
@@ -48,8 +49,14 @@ const NO_LIMITS: AccessLimits = {
   keyFailures: PLENTY,
 };
 
+/** Tests ask no name servers. */
+const NO_NAMES = () => Promise.reject(Object.assign(new Error('no names'), { code: 'ENOTFOUND' }));
+
 /** Starts everything; several seconds for the database. */
-export async function startTestControlPlane(access: Partial<AccessOptions> = {}): Promise<TestControlPlane> {
+export async function startTestControlPlane(
+  access: Partial<AccessOptions> = {},
+  webhooks: Partial<SenderOptions> = {},
+): Promise<TestControlPlane> {
   const database = await startTemporaryDatabase();
   const host = await startScriptedHost();
   const store = await Store.open({ databaseUrl: database.databaseUrl });
@@ -71,6 +78,7 @@ export async function startTestControlPlane(access: Partial<AccessOptions> = {})
     feed: new EventFeed(),
     access: await openAccess(store, { signUpOpen: true, limits: NO_LIMITS, trustedProxies: 1, ...access }),
     buildJobs,
+    webhooks: new WebhookSender({ allowPrivate: false, resolve: NO_NAMES, ...webhooks }),
     version: '0.0.0-test',
   };
   const following = services.feed.run(store);

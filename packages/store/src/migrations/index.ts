@@ -6,6 +6,7 @@ import { accounts } from './0003-accounts.js';
 import { lifecycle } from './0004-lifecycle.js';
 import { projects } from './0005-projects.js';
 import { templateBuilds } from './0006-template-builds.js';
+import { webhooks } from './0007-webhooks.js';
 
 /** In the order of their names; a published one never changes. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -15,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-accounts': accounts,
   '0005-projects': projects,
   '0006-template-builds': templateBuilds,
+  '0007-webhooks': webhooks,
 };
 
 /** Any number that nobody else locks in this database. */
