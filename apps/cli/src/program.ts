@@ -14,6 +14,7 @@ import { addTeam } from './commands/team.js';
 import { addTemplate } from './commands/template.js';
 import { addUp } from './commands/up.js';
 import { addUsage } from './commands/usage.js';
+import { addWebhook } from './commands/webhook.js';
 
 /**
  * The whole command tree. Commands load what they need when they run, so that `--help` is quick.
@@ -41,6 +42,7 @@ export function buildProgram({ json = false }: { json?: boolean } = {}): Command
   addAuth(program);
   addTeam(program);
   addAudit(program);
+  addWebhook(program);
   addCheckoutCommands(program);
   addCompletion(program);
   return program;
