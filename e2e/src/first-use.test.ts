@@ -188,7 +188,7 @@ test('completion offers commands, options and the ids of sandboxes', async () =>
     const { stdout } = await run('bash', ['-c', script, 'bash', DORMOUSE, ...words], { env: cli.env });
     return stdout.trim().split('\n');
   };
-  expect(await complete('sandbox', 'e')).toEqual(['exec']);
+  expect(await complete('sandbox', 'e')).toEqual(['exec', 'events']);
   expect(await complete('sandbox', 'info', 'sb')).toEqual([sandbox.id]);
   expect(await complete('up', '--api')).toEqual(['--api-port']);
 });
