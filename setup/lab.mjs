@@ -15,9 +15,10 @@ export const TESTS = [
   'packages/sandbox/src/boots.vm.test.ts',
   'packages/sandbox/src/sandbox-host.vm.test.ts',
   'packages/sandbox/src/integrity.vm.test.ts',
+  'packages/sandbox/src/ready.vm.test.ts',
 ];
 /** Real KVM, but at a twentieth of a processor's speed: few repetitions, and much patience. */
-const FEW = { BOOTS: '2', DORMOUSE_CYCLES: '3' };
+const FEW = { BOOTS: '2', DORMOUSE_CYCLES: '3', DORMOUSE_LAB: '1' };
 const TEST_TIMEOUT_MS = 20 * 60_000;
 const LIMIT_SECONDS = 90 * 60;
 /** A template is made from packages of a mirror, if it is not there yet. */

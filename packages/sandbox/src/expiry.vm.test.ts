@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { DormouseError } from '@dormouse/errors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_POLICY, type Policy } from './policy.js';
 import type { Sandbox } from './sandbox.js';
@@ -74,7 +75,9 @@ describe('hazard 22: a sandbox whose timeout is 3 s', () => {
     use[Symbol.dispose]();
     const idleFromMs = performance.now();
     while (sandbox.journal.state === 'running') {
-      await (await sandbox.observe()).metrics().catch(() => {});
+      // Refused once its time has passed, while it is being paused.
+      const looked = sandbox.observe().then((guest) => guest.metrics());
+      await looked.catch((error: unknown) => expect(error).toBeInstanceOf(DormouseError));
       await wait(100);
       expect(performance.now() - idleFromMs).toBeLessThan(PATIENCE_MS);
     }

@@ -20,15 +20,22 @@ async function machines(): Promise<{ readonly vms: number; readonly memory: numb
   return { vms: processes.filter((line) => line.includes('qemu-system')).length, memory: memory.length };
 }
 
+/** The VM process there is, when there is one. */
+async function waitingPid(): Promise<number> {
+  const { processes } = await vm.presence();
+  return Number(processes.find((line) => line.includes('qemu-system'))?.split(' ')[0]);
+}
+
 test('hazard 10: a sandbox that has waited is given what is its own before anything of it runs', async () => {
   const seen: string[][] = [];
   for (let round = 0; round < ROUNDS; round++) {
     await vm.host.warmUp('base');
     expect(await machines()).toEqual({ vms: 1, memory: 1 });
+    const waiting = await waitingPid();
     const id = newSandboxId();
     const sandbox = await vm.host.create(id, 1, REQUEST);
     // The one that waited: no other process was started for it.
-    expect(await machines()).toEqual({ vms: 1, memory: 1 });
+    expect(sandbox.vmPid).toBe(waiting);
     const guest = await sandbox.guest();
     // What was run in it while it waited is not to be seen.
     expect(await guest.listProcesses()).toEqual([]);
@@ -53,9 +60,7 @@ test('hazard 10: a sandbox that has waited is given what is its own before anyth
 
 test('hazard 7: one that waited and has ended is noticed, and the next sandbox is restored', async () => {
   await vm.host.warmUp('base');
-  const { processes } = await vm.presence();
-  const waiting = processes.find((line) => line.includes('qemu-system'));
-  process.kill(Number(waiting?.split(' ')[0]), 'SIGKILL');
+  process.kill(await waitingPid(), 'SIGKILL');
   const id = newSandboxId();
   const sandbox = await vm.host.create(id, 1, REQUEST);
   expect((await runInGuest(await sandbox.guest(), 'echo $COLOUR')).stdout).toBe('blue\n');
