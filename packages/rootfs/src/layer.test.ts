@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createLayer } from './layer.js';
+import { createLayer, flattenLayer } from './layer.js';
 import { decodeDiskSize, encodeEmptyOverlay } from './qcow2-overlay.js';
 
 const run = promisify(execFile);
@@ -78,6 +78,32 @@ describe('a new layer, as QEMU itself sees it', () => {
       message: expect.stringMatching(/^nothing can lie on .*not-looked-at: ENOENT/),
     });
   });
+});
+
+test('hazard 2: a layer that is flattened has what every layer in between had, zeros too, and needs none of them', async () => {
+  const base = await image('flat-base', GIB);
+  const layers = [0, 1, 2, 3].map((index) => join(dir, `chain-${index}.qcow2`));
+  await createLayer(layers[0]!, { path: base, format: 'raw' });
+  await run('qemu-io', ['-c', 'write -P 1 1M 1M', '-c', 'write -P 1 300M 64k', layers[0]!]);
+  for (const index of [1, 2, 3]) {
+    await createLayer(layers[index]!, { path: layers[index - 1]!, format: 'qcow2' });
+    await run('qemu-io', ['-c', `write -P ${index + 1} ${index * 100}M 1M`, layers[index]!]);
+  }
+  await run('qemu-io', ['-c', 'write -z 1M 512k', layers[2]!]);
+  const flat = join(dir, 'flat.qcow2');
+  await flattenLayer(layers[3]!, flat, { path: base, format: 'raw' });
+  expect(await qemuImg('compare', layers[3]!, flat)).toContain('Images are identical.');
+  expect(JSON.parse(await qemuImg('info', '--output=json', flat))['backing-filename']).toBe(base);
+  for (const path of layers) await rm(path);
+  const read = [
+    'read -P 0 1M 512k',
+    'read -P 1 1536k 512k',
+    'read -P 2 100M 1M',
+    'read -P 3 200M 1M',
+    'read -P 4 300M 1M',
+  ];
+  await run('qemu-io', [...read.flatMap((command) => ['-c', command]), flat]);
+  expect(await qemuImg('check', flat)).toContain('No errors were found on the image.');
 });
 
 test('what no header can hold is refused', () => {

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { chmod, constants, copyFile, open, stat } from 'node:fs/promises';
 import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import { decodeDiskSize, encodeEmptyOverlay, QCOW2_HEADER_BYTES } from './qcow2-overlay.js';
 import { run } from './run.js';
@@ -64,6 +64,9 @@ async function readDiskSize(path: string, format: LayerBacking['format']): Promi
 /**
  * Copies a layer with everything between it and `backing` into one layer that lies on `backing`.
  *
+ * By `rebase`, which copies whatever the layers in between hold: `convert` with a backing file takes the content of the
+ * topmost layer only, because it assumes that the new backing reads like the old one.
+ *
  * @param backing what both lie on in the end
  */
 export async function flattenLayer(
@@ -71,13 +74,19 @@ export async function flattenLayer(
   flatPath: string,
   backing: Omit<LayerBacking, 'sizeBytes'>,
 ): Promise<void> {
-  await run(
-    [
-      'qemu-img',
-      ...['convert', '-q', '-f', 'qcow2', '-O', 'qcow2', '-F', backing.format, '-B', backing.path],
-      layerPath,
-      flatPath,
-    ],
-    { timeoutMs: FLATTEN_TIMEOUT_MS },
-  );
+  await copyFile(layerPath, flatPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  await chmod(flatPath, 0o600);
+  const command = [
+    'qemu-img',
+    'rebase',
+    '-q',
+    '-f',
+    'qcow2',
+    '-F',
+    backing.format,
+    '-b',
+    backing.path,
+    flatPath,
+  ] as const;
+  await run(command, { timeoutMs: FLATTEN_TIMEOUT_MS });
 }
