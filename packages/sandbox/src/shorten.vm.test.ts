@@ -13,7 +13,7 @@ test('hazard 19: a sandbox that sleeps often keeps short chains, and everything 
   const { host, config } = vm;
   const sandbox = await host.create(newSandboxId(), 1, { template: 'base', envs: {}, internet: false });
   for (let round = 1; round <= ROUNDS; round++) {
-    const script = `echo ${round} >> /home/user/rounds; echo ${round} >> /dev/shm/rounds; sync`;
+    const script = `echo ${round} >> /home/user/rounds; echo ${round} >> /dev/shm/rounds; seq ${round} 50000 > /home/user/file-${round}; sync`;
     expect((await runInGuest(await sandbox.guest(), script)).exitCode).toBe(0);
     await host.pause(sandbox.id, round, 'full');
     await host.settled();
@@ -27,6 +27,13 @@ test('hazard 19: a sandbox that sleeps often keeps short chains, and everything 
   }
   const { stdout } = await runInGuest(await sandbox.guest(), 'paste -sd, /home/user/rounds /dev/shm/rounds');
   expect(stdout).toBe('1,2,3,4,5\n1,2,3,4,5\n');
+  // From the disk, which the guest's memory would hide.
+  const compare = `for f in 1 2 3 4 5; do seq $f 50000 | cmp - /home/user/file-$f; done`;
+  const fromDisk = `echo 3 > /proc/sys/vm/drop_caches; ${compare}`;
+  expect(await runInGuest(await sandbox.guest(), fromDisk, 'root')).toMatchObject({
+    exitCode: 0,
+    stdout: '',
+  });
   // What the last one lies on, and itself once more at most.
   await sandbox.loaded();
   const { generations } = await vm.remains();
