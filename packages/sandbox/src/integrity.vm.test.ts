@@ -86,6 +86,7 @@ describe('a sandbox that is paused and resumed', () => {
 
       const after = await witness.state();
       expect(await witness.files()).toEqual(files);
+      expect(await witness.filesOnDisk()).toEqual(files.disk);
       expect(await witness.wrong(values)).toEqual([]);
       expect(after).toMatchObject({ pid: before.pid, count, nameless: before.nameless });
       expect(after.ticks).toBeGreaterThanOrEqual(before.ticks);
@@ -171,6 +172,7 @@ describe('moments of moments', () => {
     const check = async (): Promise<void> => {
       const witness = new Witness(sandbox);
       expect(await witness.files()).toEqual(expected);
+      expect(await witness.filesOnDisk()).toEqual(expected.disk);
       expect(await witness.wrong(values)).toEqual([]);
       const { pid, count, nameless } = await witness.state();
       expect({ pid, count, nameless }).toEqual({ pid: begun.pid, count: 8, nameless: begun.nameless });

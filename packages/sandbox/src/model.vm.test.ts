@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
-  check,
+  checkDeeply,
   create,
   fork,
   type Model,
@@ -71,7 +71,7 @@ const COMMANDS = [
   command('zero', running, (_model, real, one, seed) => zero(real, one, seed)),
   command('pause', running, (_model, real, one) => pause(real, one)),
   command('resume', paused, (_model, real, one) => resume(real, one)),
-  command('check', running, (_model, real, one) => check(real, one)),
+  command('check', running, (_model, real, one) => checkDeeply(real, one)),
   command('fork', parents, fork),
   command(
     'checkpoint',
@@ -126,7 +126,7 @@ test(`hazards 1 to 3 and 19: after ${OPERATIONS} random operations every sandbox
   }
   for (const one of model.sandboxes) {
     if (one.state === 'paused') await resume({ host, done }, one);
-    else await check({ host, done }, one);
+    await checkDeeply({ host, done }, one);
   }
   process.stdout.write(
     `${history.length} operations: ${[...done].map(([k, n]) => `${n} ${k}`).join(', ')}\n`,

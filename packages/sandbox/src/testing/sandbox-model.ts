@@ -64,6 +64,18 @@ export async function check(real: Real, { id, content }: ModelSandbox): Promise<
   if (found !== expected) throw new Error(`${id} has\n${found}\ninstead of\n${expected}`);
 }
 
+/**
+ * The same, and the files once more from the disk: the guest's page cache is memory, and hides what a disk has lost.
+ *
+ * @throws Error naming what differs
+ */
+export async function checkDeeply(real: Real, one: ModelSandbox): Promise<void> {
+  await check(real, one);
+  const found = JSON.stringify(sorted(await witnessOf(real, one.id).filesOnDisk()));
+  const expected = JSON.stringify(sorted(one.content.files.disk));
+  if (found !== expected) throw new Error(`the disk of ${one.id} has\n${found}\ninstead of\n${expected}`);
+}
+
 function sorted(record: Readonly<Record<string, string>>): [string, string][] {
   return Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -97,11 +97,19 @@ export class Witness {
     await (await this.#sandbox.guest()).remove(`${DIRECTORIES[place]}/${name}`);
   }
 
-  /** Of every file the SHA-256, as the guest sees it. */
+  /** Of every file the SHA-256, as the guest sees it: what it has in its page cache it does not read again. */
   async files(): Promise<Files> {
-    const listing = await this.#run(
-      `cd / && find ${Object.values(DIRECTORIES).join(' ')} -type f | xargs -r sha256sum`,
-    );
+    return await this.#hashed(Object.values(DIRECTORIES));
+  }
+
+  /** Of every file on the disk the SHA-256, read from the disk, whatever the page cache holds. */
+  async filesOnDisk(): Promise<Files['disk']> {
+    await this.#run('sync && echo 3 > /proc/sys/vm/drop_caches', 'root');
+    return (await this.#hashed([DIRECTORIES.disk])).disk;
+  }
+
+  async #hashed(directories: readonly string[]): Promise<Files> {
+    const listing = await this.#run(`cd / && find ${directories.join(' ')} -type f | xargs -r sha256sum`);
     const found: Record<Place, Record<string, string>> = { memory: {}, disk: {} };
     for (const line of listing.split('\n').filter(Boolean)) {
       const [sha256 = '', path = ''] = line.split(/\s+/);
@@ -111,8 +119,8 @@ export class Witness {
     return found;
   }
 
-  async #run(script: string): Promise<string> {
-    const { exitCode, stdout, stderr } = await runInGuest(await this.#sandbox.guest(), script);
+  async #run(script: string, user?: string): Promise<string> {
+    const { exitCode, stdout, stderr } = await runInGuest(await this.#sandbox.guest(), script, user);
     if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
     return stdout;
   }
