@@ -22,22 +22,29 @@ export const LogInRequest = z
       .trim()
       .max(1024)
       .refine((value) => !value.includes('\0'), 'must not contain a NUL byte')
-      .meta({ example: 'ada@example.org' }),
-    password: z.string().max(1024).meta({ example: 'correct horse battery staple' }),
+      .meta({ description: 'E-mail address of the account', example: 'ada@example.org' }),
+    password: z
+      .string()
+      .max(1024)
+      .meta({ description: 'Password of the account', example: 'correct horse battery staple' }),
   })
   .meta({ id: 'LogInRequest' });
 export type LogInRequest = z.input<typeof LogInRequest>;
 
 export const SwitchTeamRequest = z
-  .strictObject({ team_id: z.string().meta({ example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c01' }) })
+  .strictObject({
+    team_id: z
+      .string()
+      .meta({ description: 'Team to act in from now on', example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c01' }),
+  })
   .meta({ id: 'SwitchTeamRequest' });
 export type SwitchTeamRequest = z.input<typeof SwitchTeamRequest>;
 
 export const User = z
   .object({
-    id: z.uuid().meta({ example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c02' }),
-    email: z.string().meta({ example: 'ada@example.org' }),
-    name: z.string().nullable().meta({ example: 'Ada' }),
+    id: z.uuid().meta({ description: 'Id of the person', example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c02' }),
+    email: z.string().meta({ description: 'E-mail address they log in with', example: 'ada@example.org' }),
+    name: z.string().nullable().meta({ description: 'What they are called', example: 'Ada' }),
     created_at: Timestamp,
   })
   .meta({ id: 'User' });
@@ -61,7 +68,10 @@ export const Me = z
   .object({
     user: User.nullable().meta({ description: 'Who is logged in; null for an API key' }),
     api_key: z
-      .object({ id: z.uuid(), name: z.string() })
+      .object({
+        id: z.uuid().meta({ description: 'Id of the key', example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c01' }),
+        name: z.string().meta({ description: 'What it is called', example: 'laptop' }),
+      })
       .nullable()
       .meta({ description: 'Which key asks; null for a login' }),
     team: Team,

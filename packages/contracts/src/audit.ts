@@ -4,7 +4,7 @@ import { Timestamp } from './primitives.js';
 
 export const AuditEntry = z
   .object({
-    id: z.string().meta({ example: '4711' }),
+    id: z.string().meta({ description: 'Id of the entry', example: '4711' }),
     at: Timestamp,
     actor: z.string().meta({
       description: "The user's e-mail or the key's name, as it was then",
@@ -21,7 +21,10 @@ export const AuditEntry = z
       .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]))
       .meta({ description: 'What else is worth knowing', example: { role: 'admin' } }),
     address: z.string().nullable().meta({ description: 'Where the request came from', example: '192.0.2.7' }),
-    request_id: z.string().meta({ example: 'req_0b9c1f5e7a3d4c2f' }),
+    request_id: z.string().meta({
+      description: 'Request that did it, as `X-Request-Id` of its answer said',
+      example: 'req_0b9c1f5e7a3d4c2f',
+    }),
   })
   .meta({ id: 'AuditEntry' });
 export type AuditEntry = z.infer<typeof AuditEntry>;
@@ -46,6 +49,9 @@ export const ListAuditQuery = PageQuery.extend({
 
 /** Newest first. */
 export const AuditList = z
-  .object({ entries: z.array(AuditEntry), next_cursor: NextCursor })
+  .object({
+    entries: z.array(AuditEntry).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'AuditList' });
 export type AuditList = z.infer<typeof AuditList>;

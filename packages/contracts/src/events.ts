@@ -30,13 +30,22 @@ export const Event = z
       description: `What happened. Of a sandbox: ${MEANINGS}. Of a snapshot: \`created\`, \`deleted\`. There may be more in the future`,
       example: 'sandbox.auto_paused',
     }),
-    sandbox_id: z.string().nullable().meta({ example: 'sb4f9k2m7q1x8c3v6b0n5z' }),
-    snapshot_id: z.string().nullable().meta({ example: null }),
+    sandbox_id: z.string().nullable().meta({
+      description: 'Sandbox it is about; null when it is about none',
+      example: 'sb4f9k2m7q1x8c3v6b0n5z',
+    }),
+    snapshot_id: z
+      .string()
+      .nullable()
+      .meta({ description: 'Snapshot it is about; null when it is about none', example: null }),
     actor: z.string().meta({
       description: 'Who did it: `key:<id>` or `user:<id>` of the team, `host:<id>`, or `system` for repairs',
       example: 'host:7d0f2a46-9c0e-4b0a-8d4e-52ab6f3c9d11',
     }),
-    reason: z.string().nullable().meta({ example: 'it was not used for 600 s' }),
+    reason: z.string().nullable().meta({
+      description: 'Why it happened, when nobody asked for it',
+      example: 'it was not used for 600 s',
+    }),
     data: z.record(z.string(), z.unknown()).meta({ description: 'What else there is to say', example: {} }),
     at: Timestamp,
   })
@@ -44,7 +53,7 @@ export const Event = z
 export type Event = z.infer<typeof Event>;
 
 export const EventList = z
-  .object({ events: z.array(Event), next_cursor: NextCursor })
+  .object({ events: z.array(Event).meta({ description: 'One page, newest first' }), next_cursor: NextCursor })
   .meta({ id: 'EventList' });
 export type EventList = z.infer<typeof EventList>;
 

@@ -34,7 +34,10 @@ export const commandFields = {
 export const ExecRequest = z
   .strictObject({
     ...commandFields,
-    stdin: z.string().optional().meta({ description: 'Input of the process; none when left out' }),
+    stdin: z
+      .string()
+      .optional()
+      .meta({ description: 'Input of the process; none when left out', example: 'yes\n' }),
     stdin_encoding: Encoding.default('utf-8').meta({ description: 'How `stdin` is written' }),
   })
   .meta({ id: 'ExecRequest' });
@@ -43,11 +46,11 @@ export type ExecRequest = z.input<typeof ExecRequest>;
 
 export const ExecResult = z
   .object({
-    stdout: z.string().meta({ example: 'hello\n' }),
-    stderr: z.string().meta({ example: '' }),
+    stdout: z.string().meta({ description: 'What was written to standard output', example: 'hello\n' }),
+    stderr: z.string().meta({ description: 'What was written to standard error', example: '' }),
     exit_code: z.int().meta({ description: '128 + signal number when a signal ended it', example: 0 }),
     signal: z.string().nullable().meta({ description: 'Signal that ended it', example: null }),
-    duration_ms: z.int().meta({ example: 12 }),
+    duration_ms: z.int().meta({ description: 'From start to end, in milliseconds', example: 12 }),
     encoding: Encoding.meta({
       description: '`base64` (of both outputs) when one of them is not valid UTF-8',
       example: 'utf-8',

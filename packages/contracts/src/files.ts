@@ -10,20 +10,23 @@ export type FileType = z.infer<typeof FileType>;
 
 export const FileEntry = z
   .object({
-    name: z.string().meta({ example: 'data.bin' }),
-    path: z.string().meta({ example: '/tmp/data.bin' }),
+    name: z.string().meta({ description: 'Last part of the path', example: 'data.bin' }),
+    path: z.string().meta({ description: 'Absolute path', example: '/tmp/data.bin' }),
     type: FileType.meta({ description: 'Of the entry itself', example: 'file' }),
     target_type: FileType.nullable().meta({
       description: 'Of what a symlink finally leads to; null when it leads nowhere, or for anything else',
       example: null,
     }),
-    symlink_target: z.string().nullable().meta({ example: null }),
+    symlink_target: z
+      .string()
+      .nullable()
+      .meta({ description: 'What a symlink says; null for anything else', example: null }),
     size: z.int().meta({ description: 'Bytes', example: 1024 }),
     mode: FileMode,
-    uid: z.int().meta({ example: 1000 }),
-    gid: z.int().meta({ example: 1000 }),
-    owner: z.string().meta({ example: 'user' }),
-    group: z.string().meta({ example: 'user' }),
+    uid: z.int().meta({ description: 'Id of the owner', example: 1000 }),
+    gid: z.int().meta({ description: 'Id of the group', example: 1000 }),
+    owner: z.string().meta({ description: 'Name of the owner; the id when it has none', example: 'user' }),
+    group: z.string().meta({ description: 'Name of the group; the id when it has none', example: 'user' }),
     modified_at: Timestamp,
   })
   .meta({ id: 'FileEntry' });
@@ -65,7 +68,7 @@ export const ListDirectoryQuery = PageQuery.extend({
 });
 
 export const DirectoryListing = z
-  .object({ entries: z.array(FileEntry), next_cursor: NextCursor })
+  .object({ entries: z.array(FileEntry).meta({ description: 'One page, by path' }), next_cursor: NextCursor })
   .meta({ id: 'DirectoryListing' });
 export type DirectoryListing = z.infer<typeof DirectoryListing>;
 

@@ -9,7 +9,7 @@ export const DisplayName = z
   .trim()
   .min(1, 'must not be empty')
   .max(64)
-  .regex(/^\P{Cc}*$/u, 'must not contain control characters');
+  .refine((name) => !/\p{Cc}/u.test(name), 'must not contain control characters');
 
 export const Email = z
   .string()

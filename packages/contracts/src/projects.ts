@@ -72,14 +72,21 @@ export const Project = z
     }),
     template: Name,
     keep_last: KeepLast,
-    workspace: z.string().meta({ example: '/home/user' }),
+    workspace: z.string().meta({
+      description: 'Directory in the sandbox whose files are counted when a moment is kept',
+      example: '/home/user',
+    }),
     vcpus: z.int().nullable().meta({ description: "null: the template's default", example: null }),
     memory_mb: z.int().nullable().meta({ description: "null: the template's default", example: null }),
-    timeout_sec: z.int().meta({ example: 0 }),
-    internet: z.boolean(),
+    timeout_sec: z
+      .int()
+      .meta({ description: 'Seconds without activity until its sandbox is paused; 0: never', example: 0 }),
+    internet: z.boolean().meta({ description: 'Whether its sandbox reaches the internet' }),
     metadata: Metadata,
     sandbox_id: SandboxId.nullable().meta({ description: 'The sandbox it is open in; null: it is closed' }),
-    sandbox_state: SandboxState.nullable(),
+    sandbox_state: SandboxState.nullable().meta({
+      description: 'State of its sandbox; null when it has none',
+    }),
     snapshot_id: z.string().nullable().meta({
       description: 'The moment it was last saved to or restored to: where it opens when it is closed',
       example: 'sn4f9k2m7q1x8c3v6b0n5z',
@@ -94,7 +101,10 @@ export type Project = z.infer<typeof Project>;
 export const ListProjectsQuery = PageQuery;
 
 export const ProjectList = z
-  .object({ projects: z.array(Project), next_cursor: NextCursor })
+  .object({
+    projects: z.array(Project).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'ProjectList' });
 export type ProjectList = z.infer<typeof ProjectList>;
 
@@ -159,7 +169,10 @@ export const ProjectSnapshot = z
 export type ProjectSnapshot = z.infer<typeof ProjectSnapshot>;
 
 export const ProjectSnapshotList = z
-  .object({ snapshots: z.array(ProjectSnapshot), next_cursor: NextCursor })
+  .object({
+    snapshots: z.array(ProjectSnapshot).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'ProjectSnapshotList' });
 export type ProjectSnapshotList = z.infer<typeof ProjectSnapshotList>;
 

@@ -74,13 +74,15 @@ export const Sandbox = z
       .string()
       .nullable()
       .meta({ description: 'Id of the snapshot it was spawned from', example: null }),
-    vcpus: z.int().meta({ example: 2 }),
-    memory_mb: z.int().meta({ example: 512 }),
+    vcpus: z.int().meta({ description: 'Virtual CPUs', example: 2 }),
+    memory_mb: z.int().meta({ description: 'Memory in MiB', example: 512 }),
     disk_mb: z.int().meta({ description: 'Size of the root file system in MiB', example: 4096 }),
-    timeout_sec: z.int().meta({ example: 0 }),
+    timeout_sec: z
+      .int()
+      .meta({ description: 'Seconds without activity until `on_timeout` happens; 0: never', example: 0 }),
     on_timeout: OnTimeout,
     on_memory_loss: OnMemoryLoss,
-    internet: z.boolean(),
+    internet: z.boolean().meta({ description: 'Whether it reaches the internet' }),
     metadata: Metadata,
     created_at: Timestamp,
     started_at: Timestamp.nullable(),
@@ -96,7 +98,10 @@ export const Sandbox = z
         'How it came back from its last pause: where it was (`memory`), or by a boot from its disk (`reboot`; `reason` says why when nobody asked for that)',
       example: null,
     }),
-    host_id: z.string().nullable().meta({ example: 'host-1' }),
+    host_id: z
+      .string()
+      .nullable()
+      .meta({ description: 'Host it is on; null before one has taken it', example: 'host-1' }),
     host_state: z.enum(['online', 'unreachable']).nullable().meta({
       description:
         'Whether its host answers. While it does not, the sandbox is where it was, as far as anybody knows, and cannot be used',
@@ -112,6 +117,9 @@ export const ListSandboxesQuery = PageQuery.extend({
 }).catchall(z.string());
 
 export const SandboxList = z
-  .object({ sandboxes: z.array(Sandbox), next_cursor: NextCursor })
+  .object({
+    sandboxes: z.array(Sandbox).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'SandboxList' });
 export type SandboxList = z.infer<typeof SandboxList>;

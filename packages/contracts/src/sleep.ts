@@ -51,7 +51,9 @@ export type ForkSandboxRequest = z.input<typeof ForkSandboxRequest>;
 export const ForkResult = z
   .union([
     z.object({ sandbox: Sandbox }),
-    z.object({ error: ErrorBody.shape.error.omit({ request_id: true }) }),
+    z.object({
+      error: ErrorBody.shape.error.omit({ request_id: true }).meta({ description: 'Why there is none' }),
+    }),
   ])
   .meta({ id: 'ForkResult', description: 'A child that runs, or why there is none' });
 export type ForkResult = z.infer<typeof ForkResult>;

@@ -57,7 +57,7 @@ export type SnapshotType = z.infer<typeof SnapshotType>;
 
 export const Ancestor = z
   .object({
-    id: z.string().meta({ example: 'sn0c3v6b0n5z4f9k2m7q1x' }),
+    id: z.string().meta({ description: 'Id of the snapshot', example: 'sn0c3v6b0n5z4f9k2m7q1x' }),
     name: Name,
     type: SnapshotType,
     deleted: z.boolean().meta({ description: 'It is gone; what it had in common with others is not' }),
@@ -67,19 +67,26 @@ export type Ancestor = z.infer<typeof Ancestor>;
 
 export const Snapshot = z
   .object({
-    id: z
-      .string()
-      .meta({ description: 'Never changes, unlike what a name means', example: 'sn4f9k2m7q1x8c3v6b0n5z' }),
+    id: z.string().meta({
+      description: 'Never changes, unlike what a name means',
+      example: 'sn4f9k2m7q1x8c3v6b0n5z',
+    }),
     name: Name,
     type: SnapshotType,
-    description: z.string().nullable().meta({ example: 'all packages installed' }),
+    description: z
+      .string()
+      .nullable()
+      .meta({ description: 'As it was given when the moment was kept', example: 'all packages installed' }),
     memory: z.boolean().meta({ description: 'Whether sandboxes begin with memory and processes, or boot' }),
     template: Name.meta({ description: 'The template it all began with', example: 'base' }),
-    image_id: z.string().nullable().meta({ example: 'img-8d1f0c2a' }),
+    image_id: z
+      .string()
+      .nullable()
+      .meta({ description: 'Image its disk began with', example: 'img-8d1f0c2a' }),
     sandbox_id: SandboxId.nullable().meta({ description: 'What it was taken from' }),
-    vcpus: z.int().meta({ example: 2 }),
-    memory_mb: z.int().meta({ example: 512 }),
-    disk_mb: z.int().meta({ example: 4096 }),
+    vcpus: z.int().meta({ description: 'Virtual CPUs it was frozen with', example: 2 }),
+    memory_mb: z.int().meta({ description: 'Memory it was frozen with, in MiB', example: 512 }),
+    disk_mb: z.int().meta({ description: 'Size of the root file system in MiB', example: 4096 }),
     size_bytes: z.int().meta({ description: 'What it alone takes on the host', example: 12_000_000 }),
     total_bytes: z.int().meta({
       description: 'With everything it needs, which others may need as well',
@@ -104,6 +111,9 @@ export const ListSnapshotsQuery = PageQuery.extend({
 });
 
 export const SnapshotList = z
-  .object({ snapshots: z.array(Snapshot), next_cursor: NextCursor })
+  .object({
+    snapshots: z.array(Snapshot).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'SnapshotList' });
 export type SnapshotList = z.infer<typeof SnapshotList>;

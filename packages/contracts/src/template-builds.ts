@@ -20,7 +20,10 @@ export const BuildStep = z
       type: z.literal('copy'),
       path: absolute.meta({ description: 'Where to; folders on the way are made', example: '/srv/app.py' }),
       content: z.string().meta({ description: 'All of the file', example: "print('hi')\n" }),
-      encoding: z.enum(['utf-8', 'base64']).default('utf-8'),
+      encoding: z
+        .enum(['utf-8', 'base64'])
+        .default('utf-8')
+        .meta({ description: 'How `content` is written' }),
       mode: FileMode.default('0644'),
     }),
     z.strictObject({
@@ -49,7 +52,11 @@ export const CreateTemplateBuildRequest = z
         'What it begins with: a template, or name or id of a snapshot, which fixes `vcpus` and `memory_mb`',
       example: 'base',
     }),
-    steps: z.array(BuildStep).max(MAX_BUILD_STEPS).default([]),
+    steps: z
+      .array(BuildStep)
+      .max(MAX_BUILD_STEPS)
+      .default([])
+      .meta({ description: 'What is done, in this order' }),
     start_command: command.optional().meta({
       description: 'Started last, and left running: sandboxes begin with it running',
       example: 'python3 -m http.server 8000',
@@ -58,10 +65,12 @@ export const CreateTemplateBuildRequest = z
       description: 'Asked every second, for 120 s at most, until it succeeds: only then is the moment kept',
       example: 'test -S /run/app.sock',
     }),
-    vcpus: integer(1, MAX_VCPUS).optional().meta({ description: 'As what it begins with when left out' }),
+    vcpus: integer(1, MAX_VCPUS)
+      .optional()
+      .meta({ description: 'Virtual CPUs; as what it begins with when left out', example: 2 }),
     memory_mb: integer(MIN_MEMORY_MB, MAX_MEMORY_MB)
       .optional()
-      .meta({ description: 'As what it begins with when left out' }),
+      .meta({ description: 'Memory in MiB; as what it begins with when left out', example: 512 }),
     step_timeout_sec: integer(1, 86_400)
       .default(900)
       .meta({ description: 'How long one step may take', example: 900 }),
@@ -75,14 +84,17 @@ export type CreateTemplateBuildRequest = z.input<typeof CreateTemplateBuildReque
 
 export const TemplateBuild = z
   .object({
-    id: z.string().meta({ example: 'tb4f9k2m7q1x8c3v6b0n5z' }),
+    id: z.string().meta({ description: 'Id of the build', example: 'tb4f9k2m7q1x8c3v6b0n5z' }),
     name: Name,
     from: Name,
-    state: z.enum(['queued', 'running', 'ready', 'failed']),
+    state: z.enum(['queued', 'running', 'ready', 'failed']).meta({ description: 'How far it is' }),
     steps: z.int().meta({ description: 'How many steps the recipe has', example: 3 }),
     step: z.int().meta({ description: 'How many of them are done', example: 2 }),
     cached_steps: z.int().meta({ description: 'How many of those an earlier build had done', example: 1 }),
-    snapshot_id: z.string().nullable().meta({ description: 'What it became; null until it is ready' }),
+    snapshot_id: z
+      .string()
+      .nullable()
+      .meta({ description: 'What it became; null until it is ready', example: 'sn4f9k2m7q1x8c3v6b0n5z' }),
     error: z.string().nullable().meta({ description: 'Why it failed', example: null }),
     created_at: Timestamp,
     started_at: Timestamp.nullable(),
@@ -92,7 +104,10 @@ export const TemplateBuild = z
 export type TemplateBuild = z.infer<typeof TemplateBuild>;
 
 export const TemplateBuildList = z
-  .object({ builds: z.array(TemplateBuild), next_cursor: NextCursor })
+  .object({
+    builds: z.array(TemplateBuild).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'TemplateBuildList' });
 export type TemplateBuildList = z.infer<typeof TemplateBuildList>;
 

@@ -9,9 +9,13 @@ function counted(what: string, example: number) {
 
 export const Usage = z
   .object({
-    running: counted('Sandboxes that run, or are on their way to or from that', 3),
-    paused: counted('Paused sandboxes', 12),
-    snapshot_bytes: counted('Bytes that snapshots have for themselves', 734_003_200),
+    running: counted('Sandboxes that run, or are on their way to or from that', 3).meta({
+      description: 'Sandboxes that run, or are about to',
+    }),
+    paused: counted('Paused sandboxes', 12).meta({ description: 'Sandboxes that are paused' }),
+    snapshot_bytes: counted('Bytes that snapshots have for themselves', 734_003_200).meta({
+      description: 'Bytes that snapshots take',
+    }),
   })
   .meta({ id: 'Usage', description: 'What a team has, and what it may have at once' });
 export type Usage = z.infer<typeof Usage>;

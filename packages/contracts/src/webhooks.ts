@@ -39,8 +39,10 @@ export type UpdateWebhookRequest = z.input<typeof UpdateWebhookRequest>;
 
 export const Webhook = z
   .object({
-    id: z.uuid().meta({ example: '0198c0de-7a5e-4c3e-9a51-3f6d2b8e4c01' }),
-    url: z.string().meta({ example: 'https://hooks.example.org/dormouse' }),
+    id: z.uuid().meta({ description: 'Id of the webhook', example: '0198c0de-7a5e-4c3e-9a51-3f6d2b8e4c01' }),
+    url: z
+      .string()
+      .meta({ description: 'Where events are sent', example: 'https://hooks.example.org/dormouse' }),
     events: EventKinds,
     enabled: Enabled,
     failures: z
@@ -61,15 +63,20 @@ export const WebhookWithSecret = Webhook.extend({
 export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
 
 export const WebhookList = z
-  .object({ webhooks: z.array(Webhook), next_cursor: NextCursor })
+  .object({
+    webhooks: z.array(Webhook).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'WebhookList' });
 export type WebhookList = z.infer<typeof WebhookList>;
 
 export const WebhookDelivery = z
   .object({
-    id: z.string().meta({ example: '1234' }),
+    id: z.string().meta({ description: 'Id of the delivery', example: '1234' }),
     event_id: z.string().nullable().meta({ description: 'null: a ping', example: '4711' }),
-    event_type: z.string().meta({ example: 'sandbox.auto_paused' }),
+    event_type: z
+      .string()
+      .meta({ description: 'Type of the event that is told of', example: 'sandbox.auto_paused' }),
     state: z.enum(['pending', 'delivered', 'failed']).meta({
       description: '`failed`: given up; it can be retried by hand',
       example: 'delivered',
@@ -89,7 +96,10 @@ export const WebhookDelivery = z
 export type WebhookDelivery = z.infer<typeof WebhookDelivery>;
 
 export const WebhookDeliveryList = z
-  .object({ deliveries: z.array(WebhookDelivery), next_cursor: NextCursor })
+  .object({
+    deliveries: z.array(WebhookDelivery).meta({ description: 'One page, newest first' }),
+    next_cursor: NextCursor,
+  })
   .meta({ id: 'WebhookDeliveryList' });
 export type WebhookDeliveryList = z.infer<typeof WebhookDeliveryList>;
 

@@ -16,6 +16,7 @@ import { type Member, signUp } from './sign-up.js';
 const signup = createRoute({
   method: 'post',
   path: '/v1/auth/signup',
+  operationId: 'signUp',
   tags: ['Accounts'],
   summary: 'Sign up',
   description: [
@@ -35,6 +36,7 @@ const signup = createRoute({
 const login = createRoute({
   method: 'post',
   path: '/v1/auth/login',
+  operationId: 'logIn',
   tags: ['Accounts'],
   summary: 'Log in',
   description: [
@@ -51,14 +53,17 @@ const login = createRoute({
 const me = createRoute({
   method: 'get',
   path: '/v1/me',
+  operationId: 'getMe',
   tags: ['Accounts'],
   summary: 'Who is asking',
+  description: 'The person or the key that asks, and the team it acts in.',
   responses: { 200: json(Me, 'Who, and for which team'), ...errors() },
 });
 
 const switchTeam = createRoute({
   method: 'post',
   path: '/v1/auth/switch-team',
+  operationId: 'switchTeam',
   tags: ['Accounts'],
   summary: 'Switch to another of your teams',
   description:

@@ -20,6 +20,7 @@ import { audited } from '../http/route-table.js';
 const create = createRoute({
   method: 'post',
   path: '/v1/api-keys',
+  operationId: 'createApiKey',
   tags: ['API keys'],
   summary: 'Create an API key',
   description: [
@@ -35,6 +36,7 @@ const create = createRoute({
 const list = createRoute({
   method: 'get',
   path: '/v1/api-keys',
+  operationId: 'listApiKeys',
   tags: ['API keys'],
   summary: 'List API keys',
   description: 'Newest first. Of the keys themselves only their beginning.',
@@ -45,12 +47,17 @@ const list = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/api-keys/{id}',
+  operationId: 'deleteApiKey',
   tags: ['API keys'],
   summary: 'Delete an API key',
   description:
     'It stops working at once. Everybody may delete their own; owners and admins those of others as well.',
   ...audited('api_key.delete'),
-  request: { params: z.object({ id: z.string().meta({ example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c01' }) }) },
+  request: {
+    params: z.object({
+      id: z.string().meta({ description: 'Id of the key', example: '0198c0de-7a5e-7c3e-9a51-3f6d2b8e4c01' }),
+    }),
+  },
   responses: { 204: { description: 'It does not work any more' }, ...errors('not_found') },
 });
 

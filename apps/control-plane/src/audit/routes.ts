@@ -8,6 +8,7 @@ import { errors, json } from '../http/route-parts.js';
 const list = createRoute({
   method: 'get',
   path: '/v1/audit',
+  operationId: 'listAuditEntries',
   tags: ['Audit'],
   summary: 'Who did what',
   description: [

@@ -21,6 +21,7 @@ const answers = { 200: { ...page, content: withStream(page.content) } };
 const ofSandbox = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/events',
+  operationId: 'listSandboxEvents',
   tags: ['Events'],
   summary: 'What happened to a sandbox',
   description: `${LIVE} The stream ends when the sandbox is deleted.`,
@@ -31,6 +32,7 @@ const ofSandbox = createRoute({
 const ofTeam = createRoute({
   method: 'get',
   path: '/v1/events',
+  operationId: 'listEvents',
   tags: ['Events'],
   summary: 'What happened to the sandboxes and snapshots of the team',
   description: LIVE,

@@ -14,6 +14,7 @@ import { runCommand } from './run.js';
 const exec = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/exec',
+  operationId: 'exec',
   ...notAudited,
   tags: ['Processes'],
   summary: 'Run a command to its end',
@@ -37,6 +38,7 @@ const exec = createRoute({
 const stream = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/exec/stream',
+  operationId: 'execStream',
   tags: ['Processes'],
   summary: 'Run a command and talk to it (WebSocket)',
   description: [

@@ -63,6 +63,7 @@ const writeErrors = errors(
 const put = createRoute({
   method: 'put',
   path: '/v1/sandboxes/{id}/files',
+  operationId: 'writeFile',
   ...notAudited,
   tags: ['Files'],
   summary: 'Write a file',
@@ -75,6 +76,7 @@ const put = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/files',
+  operationId: 'readFile',
   tags: ['Files'],
   summary: 'Read a file',
   description: 'The body is the file, of any size. `Range: bytes=…` answers a part of it.',
@@ -89,9 +91,12 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/sandboxes/{id}/files',
+  operationId: 'removeFile',
   ...notAudited,
   tags: ['Files'],
   summary: 'Remove a file or directory',
+  description:
+    'A directory only with `recursive=true`, unless it is empty. Links are removed, not what they lead to.',
   request: { params: SandboxParams, query: RemoveFileQuery },
   responses: { 204: { description: 'It is gone' }, ...fileErrors },
 });
@@ -99,8 +104,10 @@ const remove = createRoute({
 const listDir = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/dir',
+  operationId: 'listDirectory',
   tags: ['Files'],
   summary: 'List a directory',
+  description: 'Entries by path, as many levels deep as `depth` says. Links are listed, and not followed.',
   request: { params: SandboxParams, query: ListDirectoryQuery },
   responses: { 200: json(DirectoryListing, 'One page of its entries'), ...fileErrors },
 });
@@ -108,9 +115,11 @@ const listDir = createRoute({
 const makeDir = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/dir',
+  operationId: 'makeDirectory',
   ...notAudited,
   tags: ['Files'],
   summary: 'Make a directory',
+  description: 'With its missing parents, unless `parents` is false.',
   middleware: [jsonBody] as const,
   request: { params: SandboxParams, body: jsonRequest(MakeDirectoryRequest) },
   responses: {
@@ -119,10 +128,16 @@ const makeDir = createRoute({
   },
 });
 
-const writes = (['/files/write', '/files/stream/write'] as const).map((end) =>
+const writes = (
+  [
+    ['/files/write', 'writeFileByForm'],
+    ['/files/stream/write', 'writeFileByFormStream'],
+  ] as const
+).map(([end, operationId]) =>
   createRoute({
     method: 'post',
     path: `/v1/sandboxes/{id}${end}`,
+    operationId,
     ...notAudited,
     tags: ['Files'],
     summary: 'Write a file, for simple HTTP clients',
@@ -133,13 +148,20 @@ const writes = (['/files/write', '/files/stream/write'] as const).map((end) =>
   }),
 );
 
-const reads = (['/files/read', '/files/stream/read'] as const).map((end) =>
+const reads = (
+  [
+    ['/files/read', 'readFileByPost'],
+    ['/files/stream/read', 'readFileByPostStream'],
+  ] as const
+).map(([end, operationId]) =>
   createRoute({
     method: 'post',
     path: `/v1/sandboxes/{id}${end}`,
+    operationId,
     ...notAudited,
     tags: ['Files'],
     summary: 'Read a file, for simple HTTP clients',
+    description: 'The same as `GET …/files`, with the path in a body.',
     middleware: [jsonBody] as const,
     request: { params: SandboxParams, body: jsonRequest(ReadFileRequest) },
     responses: { ...file, ...fileErrors },

@@ -13,8 +13,10 @@ const CHECK_TIMEOUT_MS = 3_000;
 const healthz = createRoute({
   method: 'get',
   path: '/healthz',
+  operationId: 'getHealth',
   tags: ['Operation'],
   summary: 'Whether the process answers',
+  description: 'Needs neither database nor host: for a supervisor that asks whether to restart it.',
   security: [],
   responses: { 200: json(Health, 'It does') },
 });
@@ -22,8 +24,10 @@ const healthz = createRoute({
 const readyz = createRoute({
   method: 'get',
   path: '/readyz',
+  operationId: 'getReadiness',
   tags: ['Operation'],
   summary: 'Whether database and host agent can be reached',
+  description: 'For a load balancer that asks whether to send requests here.',
   security: [],
   responses: { 200: json(Readiness, 'They can'), 503: json(Readiness, 'One of them cannot') },
 });
@@ -31,8 +35,10 @@ const readyz = createRoute({
 const metrics = createRoute({
   method: 'get',
   path: '/metrics',
+  operationId: 'getMetrics',
   tags: ['Operation'],
   summary: 'Figures for Prometheus',
+  description: 'In the text format of Prometheus. The names are documented in ARCHITECTURE.md.',
   security: [],
   responses: {
     200: { description: 'Text exposition format', content: { 'text/plain': { schema: z.string() } } },

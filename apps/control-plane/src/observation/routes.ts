@@ -25,6 +25,7 @@ const guestErrors = errors('not_found', 'invalid_state', 'guest_unreachable', 'u
 const processes = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/processes',
+  operationId: 'listProcesses',
   tags: ['Processes'],
   summary: 'List processes',
   description: 'Those that were started through this API.',
@@ -35,12 +36,15 @@ const processes = createRoute({
 const signal = createRoute({
   method: 'delete',
   path: '/v1/sandboxes/{id}/processes/{pid}',
+  operationId: 'signalProcess',
   ...notAudited,
   tags: ['Processes'],
   summary: 'Signal a process',
   description: 'Sends the signal to the process and its group.',
   request: {
-    params: SandboxParams.extend({ pid: z.string().meta({ example: '123' }) }),
+    params: SandboxParams.extend({
+      pid: z.string().meta({ description: 'Id of the process in the sandbox', example: '123' }),
+    }),
     query: SignalProcessQuery,
   },
   responses: { 204: { description: 'It is sent' }, ...guestErrors },
@@ -49,6 +53,7 @@ const signal = createRoute({
 const metrics = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/metrics',
+  operationId: 'getSandboxMetrics',
   tags: ['Observation'],
   summary: 'CPU, memory and disk',
   description: 'The present moment. `start` and `end` leave it out when it is not between them.',
@@ -59,8 +64,11 @@ const metrics = createRoute({
 const logs = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}/logs',
+  operationId: 'getSandboxLogs',
   tags: ['Observation'],
   summary: 'Console of the sandbox',
+  description:
+    'What kernel and programs have written to the console, the newest part of it; of a paused sandbox too.',
   request: { params: SandboxParams, query: LogsQuery },
   responses: { 200: json(Logs, 'Its newest part'), ...guestErrors },
 });

@@ -40,6 +40,7 @@ const tags = ['Projects'];
 const create = createRoute({
   method: 'post',
   path: '/v1/projects',
+  operationId: 'createProject',
   ...audited('project.create'),
   tags,
   summary: 'Make a project',
@@ -58,6 +59,7 @@ const create = createRoute({
 const list = createRoute({
   method: 'get',
   path: '/v1/projects',
+  operationId: 'listProjects',
   tags,
   summary: 'List projects',
   description: 'Newest first.',
@@ -68,8 +70,10 @@ const list = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/projects/{id}',
+  operationId: 'getProject',
   tags,
   summary: 'Get a project',
+  description: 'By its id or its name. `sandbox_id` says where it is open.',
   request: { params: ProjectParams },
   responses: { 200: json(Project, 'The project'), ...errors('not_found') },
 });
@@ -77,6 +81,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/projects/{id}',
+  operationId: 'deleteProject',
   ...audited('project.delete'),
   tags,
   summary: 'Delete a project',
@@ -88,6 +93,7 @@ const remove = createRoute({
 const open = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/open',
+  operationId: 'openProject',
   ...audited('project.open'),
   tags,
   summary: 'Open a project',
@@ -118,6 +124,7 @@ const open = createRoute({
 const save = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/save',
+  operationId: 'saveProject',
   ...audited('project.save'),
   tags,
   summary: 'Keep a moment of a project',
@@ -138,6 +145,7 @@ const save = createRoute({
 const snapshots = createRoute({
   method: 'get',
   path: '/v1/projects/{id}/snapshots',
+  operationId: 'listProjectSnapshots',
   tags,
   summary: 'List the kept moments of a project',
   description:
@@ -149,6 +157,7 @@ const snapshots = createRoute({
 const restore = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/restore',
+  operationId: 'restoreProject',
   ...audited('project.restore'),
   tags,
   summary: 'Go back to a moment of a project',
@@ -178,6 +187,7 @@ const restore = createRoute({
 const close = createRoute({
   method: 'post',
   path: '/v1/projects/{id}/close',
+  operationId: 'closeProject',
   ...audited('project.close'),
   tags,
   summary: 'Close a project',

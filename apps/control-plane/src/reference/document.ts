@@ -3,6 +3,25 @@ import type { App } from '../http/app.js';
 /** The OpenAPI 3.1 document of all routes of an app. */
 export type OpenApiDocument = ReturnType<App['getOpenAPI31Document']>;
 
+/** What belongs together, in the order in which it is shown. */
+const TAGS: Readonly<Record<string, string>> = {
+  Sandboxes: 'MicroVMs that run untrusted code, and sleep when nobody uses them',
+  Processes: 'Commands in a sandbox, and what runs there',
+  Files: 'Files and directories of a sandbox',
+  Observation: 'What a sandbox uses, and what it says',
+  Events: 'What happened to sandboxes and snapshots, also as a live stream',
+  Snapshots: 'Named moments of sandboxes, which new ones begin with',
+  Templates: 'What sandboxes are made of, and how that is built',
+  Projects: 'Workspaces that always come back as they were left',
+  Webhooks: 'Receivers a team tells of its events',
+  Usage: 'What a team has, and what it may have',
+  Accounts: 'Signing up, logging in, and who is asking',
+  'API keys': 'Keys for programs',
+  Teams: 'Teams, and who is in them',
+  Audit: 'Who did what in a team',
+  Operation: 'For those who operate the server',
+};
+
 /** Describes every route of the app, from the schemas that validate their requests. */
 export function openApiDocument(app: App, version: string): OpenApiDocument {
   const { openAPIRegistry: registry } = app;
@@ -27,6 +46,7 @@ export function openApiDocument(app: App, version: string): OpenApiDocument {
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     servers: [{ url: '/' }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     security: [{ apiKey: [] }, { bearer: [] }],
   });
 }

@@ -23,6 +23,7 @@ const METADATA_PREFIX = 'metadata.';
 const create = createRoute({
   method: 'post',
   path: '/v1/sandboxes',
+  operationId: 'createSandbox',
   ...audited('sandbox.create'),
   tags: ['Sandboxes'],
   summary: 'Create a sandbox',
@@ -51,6 +52,7 @@ const create = createRoute({
 const list = createRoute({
   method: 'get',
   path: '/v1/sandboxes',
+  operationId: 'listSandboxes',
   tags: ['Sandboxes'],
   summary: 'List sandboxes',
   description:
@@ -62,8 +64,11 @@ const list = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{id}',
+  operationId: 'getSandbox',
   tags: ['Sandboxes'],
   summary: 'Get a sandbox',
+  description:
+    'What it is at this moment, as far as the database knows: what a host does by itself is recorded within seconds.',
   request: { params: SandboxParams },
   responses: { 200: json(Sandbox, 'The sandbox'), ...errors('not_found') },
 });
@@ -71,6 +76,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/sandboxes/{id}',
+  operationId: 'destroySandbox',
   ...audited('sandbox.delete'),
   tags: ['Sandboxes'],
   summary: 'Destroy a sandbox',

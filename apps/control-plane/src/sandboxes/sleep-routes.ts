@@ -21,6 +21,7 @@ import { resumeSandbox } from './resume.js';
 const pause = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/pause',
+  operationId: 'pauseSandbox',
   ...audited('sandbox.pause'),
   tags: ['Sandboxes'],
   summary: 'Pause a sandbox',
@@ -48,6 +49,7 @@ const pause = createRoute({
 const resume = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/resume',
+  operationId: 'resumeSandbox',
   ...audited('sandbox.resume'),
   tags: ['Sandboxes'],
   summary: 'Resume a paused sandbox',
@@ -78,6 +80,7 @@ const resume = createRoute({
 const fork = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/fork',
+  operationId: 'forkSandbox',
   ...audited('sandbox.fork'),
   tags: ['Sandboxes'],
   summary: 'Fork a sandbox',
@@ -104,6 +107,7 @@ const fork = createRoute({
 const ping = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{id}/ping',
+  operationId: 'pingSandbox',
   ...notAudited,
   tags: ['Sandboxes'],
   summary: 'Keep a sandbox from timing out',

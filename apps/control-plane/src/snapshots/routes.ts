@@ -27,6 +27,7 @@ const SnapshotParams = z.object({
 const create = createRoute({
   method: 'post',
   path: '/v1/snapshots',
+  operationId: 'createSnapshot',
   ...audited('snapshot.create'),
   tags: ['Snapshots'],
   summary: 'Keep a moment of a sandbox',
@@ -54,6 +55,7 @@ const create = createRoute({
 const list = createRoute({
   method: 'get',
   path: '/v1/snapshots',
+  operationId: 'listSnapshots',
   tags: ['Snapshots'],
   summary: 'List snapshots',
   description: 'What sandboxes can be made of: snapshots, newest first, then templates (`type` is `base`).',
@@ -64,8 +66,11 @@ const list = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/snapshots/{name}',
+  operationId: 'getSnapshot',
   tags: ['Snapshots'],
   summary: 'Get a snapshot',
+  description:
+    'By its name or its id. A name means the newest snapshot that was given it; an id always means the same.',
   request: { params: SnapshotParams },
   responses: { 200: json(Snapshot, 'The snapshot and what it descends from'), ...errors('not_found') },
 });
@@ -73,6 +78,7 @@ const get = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/snapshots/{name}',
+  operationId: 'deleteSnapshot',
   ...audited('snapshot.delete'),
   tags: ['Snapshots'],
   summary: 'Delete a snapshot',

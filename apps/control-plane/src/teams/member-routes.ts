@@ -30,6 +30,7 @@ const MemberParams = TeamParams.extend({
 const list = createRoute({
   method: 'get',
   path: '/v1/teams/{id}/members',
+  operationId: 'listMembers',
   tags: ['Teams'],
   summary: 'List members',
   description: 'Who joined last comes first.',
@@ -40,6 +41,7 @@ const list = createRoute({
 const add = createRoute({
   method: 'post',
   path: '/v1/teams/{id}/members',
+  operationId: 'addMember',
   tags: ['Teams'],
   summary: 'Add a member',
   description: 'Somebody who has signed up, by e-mail. For owners and admins; only owners make owners.',
@@ -55,6 +57,7 @@ const add = createRoute({
 const change = createRoute({
   method: 'patch',
   path: '/v1/teams/{id}/members/{user_id}',
+  operationId: 'changeMember',
   tags: ['Teams'],
   summary: "Change a member's role",
   description: [
@@ -73,6 +76,7 @@ const change = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/teams/{id}/members/{user_id}',
+  operationId: 'removeMember',
   tags: ['Teams'],
   summary: 'Remove a member, or leave',
   description: [

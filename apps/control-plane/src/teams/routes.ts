@@ -19,6 +19,7 @@ export const TeamParams: z.ZodObject<{ id: z.ZodString }> = z.object({
 const list = createRoute({
   method: 'get',
   path: '/v1/teams',
+  operationId: 'listTeams',
   tags: ['Teams'],
   summary: 'List your teams',
   description: 'Newest first. An API key has one.',
@@ -29,6 +30,7 @@ const list = createRoute({
 const create = createRoute({
   method: 'post',
   path: '/v1/teams',
+  operationId: 'createTeam',
   tags: ['Teams'],
   summary: 'Create a team',
   description: `You are its owner. One may own ${MAX_TEAMS_OWNED}. Needs a login.`,
@@ -44,8 +46,10 @@ const create = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/teams/{id}',
+  operationId: 'getTeam',
   tags: ['Teams'],
   summary: 'Get a team',
+  description: 'Only teams you are in exist for you.',
   request: { params: TeamParams },
   responses: { 200: json(Team, 'The team, and what you are in it'), ...errors('not_found') },
 });
@@ -53,6 +57,7 @@ const get = createRoute({
 const rename = createRoute({
   method: 'patch',
   path: '/v1/teams/{id}',
+  operationId: 'renameTeam',
   tags: ['Teams'],
   summary: 'Rename a team',
   description: 'For owners and admins.',

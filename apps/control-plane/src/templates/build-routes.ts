@@ -38,6 +38,7 @@ const BuildParams = z.object({
 const create = createRoute({
   method: 'post',
   path: '/v1/templates',
+  operationId: 'buildTemplate',
   ...audited('template.build'),
   tags: ['Templates'],
   summary: 'Build a template',
@@ -58,6 +59,7 @@ const create = createRoute({
 const list = createRoute({
   method: 'get',
   path: '/v1/templates/builds',
+  operationId: 'listTemplateBuilds',
   tags: ['Templates'],
   summary: 'List builds of templates',
   description: 'Newest first.',
@@ -68,8 +70,10 @@ const list = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/templates/builds/{id}',
+  operationId: 'getTemplateBuild',
   tags: ['Templates'],
   summary: 'Get a build of a template',
+  description: 'How far it is. `GET …/logs` says what it is doing.',
   request: { params: BuildParams },
   responses: { 200: json(TemplateBuild, 'The build'), ...errors('not_found') },
 });
@@ -77,6 +81,7 @@ const get = createRoute({
 const logs = createRoute({
   method: 'get',
   path: '/v1/templates/builds/{id}/logs',
+  operationId: 'getTemplateBuildLogs',
   tags: ['Templates'],
   summary: 'Read the log of a build',
   description:

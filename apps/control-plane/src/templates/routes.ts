@@ -11,6 +11,7 @@ const BYTES_PER_MB = 1024 * 1024;
 const list = createRoute({
   method: 'get',
   path: '/v1/templates',
+  operationId: 'listTemplates',
   tags: ['Templates'],
   summary: 'List templates',
   description: 'What sandboxes can be made of, by name.',

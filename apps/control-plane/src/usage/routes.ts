@@ -6,6 +6,7 @@ import { errors, json } from '../http/route-parts.js';
 const get = createRoute({
   method: 'get',
   path: '/v1/usage',
+  operationId: 'getUsage',
   tags: ['Usage'],
   summary: 'What the team has, and what it may have',
   description:

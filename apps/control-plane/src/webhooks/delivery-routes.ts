@@ -25,6 +25,7 @@ const MAX_PINGS = 16;
 const list = createRoute({
   method: 'get',
   path: '/v1/webhooks/{id}/deliveries',
+  operationId: 'listWebhookDeliveries',
   tags: ['Webhooks'],
   summary: 'What was sent to a webhook',
   description: 'Newest first, of the last 30 days. For owners and admins.',
@@ -35,6 +36,7 @@ const list = createRoute({
 const test = createRoute({
   method: 'post',
   path: '/v1/webhooks/{id}/test',
+  operationId: 'testWebhook',
   tags: ['Webhooks'],
   summary: 'Try a webhook',
   description: [
@@ -49,6 +51,7 @@ const test = createRoute({
 const retry = createRoute({
   method: 'post',
   path: '/v1/webhooks/{id}/deliveries/{delivery_id}/retry',
+  operationId: 'retryWebhookDelivery',
   tags: ['Webhooks'],
   summary: 'Deliver once more',
   description: [

@@ -29,6 +29,7 @@ export const WebhookParams: z.ZodObject<{ id: z.ZodString }> = z.object({
 const create = createRoute({
   method: 'post',
   path: '/v1/webhooks',
+  operationId: 'createWebhook',
   tags: ['Webhooks'],
   summary: 'Have events sent somewhere',
   description: [
@@ -52,6 +53,7 @@ const create = createRoute({
 const list = createRoute({
   method: 'get',
   path: '/v1/webhooks',
+  operationId: 'listWebhooks',
   tags: ['Webhooks'],
   summary: 'List webhooks',
   description: 'Newest first. For owners and admins.',
@@ -62,6 +64,7 @@ const list = createRoute({
 const get = createRoute({
   method: 'get',
   path: '/v1/webhooks/{id}',
+  operationId: 'getWebhook',
   tags: ['Webhooks'],
   summary: 'Look at a webhook',
   description: 'For owners and admins.',
@@ -72,6 +75,7 @@ const get = createRoute({
 const update = createRoute({
   method: 'patch',
   path: '/v1/webhooks/{id}',
+  operationId: 'updateWebhook',
   tags: ['Webhooks'],
   summary: 'Change a webhook',
   description:
@@ -88,6 +92,7 @@ const update = createRoute({
 const replaceSecret = createRoute({
   method: 'post',
   path: '/v1/webhooks/{id}/secret',
+  operationId: 'replaceWebhookSecret',
   tags: ['Webhooks'],
   summary: 'Replace the secret of a webhook',
   description:
@@ -100,6 +105,7 @@ const replaceSecret = createRoute({
 const remove = createRoute({
   method: 'delete',
   path: '/v1/webhooks/{id}',
+  operationId: 'deleteWebhook',
   tags: ['Webhooks'],
   summary: 'Delete a webhook',
   description: 'Nothing more is sent, and its deliveries are forgotten. For owners and admins.',
