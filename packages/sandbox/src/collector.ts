@@ -21,6 +21,11 @@ export function rootsOf({ journals, generations }: Roots): ReadonlySet<string> {
   return roots;
 }
 
+/** The layers that sandboxes have. */
+export function layersOf(journals: readonly Journal[]): ReadonlySet<string> {
+  return new Set(journals.flatMap(({ disk }) => disk?.layers ?? []));
+}
+
 /** How long a generation that nobody refers to is kept: time for whoever made it to write its name down. */
 const GRACE_MS = 30_000;
 
@@ -48,12 +53,11 @@ export class Collector {
 
   async #collect(roots: () => Roots, graceMs: number): Promise<void> {
     try {
-      const { removed, blocked } = await this.#store.collect({ roots: rootsOf(roots()), graceMs });
+      const { removed, blocked } = await this.#store.collect({ roots: () => rootsOf(roots()), graceMs });
       if (removed.length > 0) this.#log.info({ removed: removed.length }, 'removed generations nobody needs');
       if (blocked.length > 0)
         this.#log.warn({ blocked }, 'damaged generations are in use: nothing is removed');
-      const used = roots().journals.flatMap(({ disk }) => disk?.layers ?? []);
-      await this.#layers.sweep(new Set(used));
+      await this.#layers.sweep(() => layersOf(roots().journals));
     } catch (error) {
       this.#log.warn({ err: fromUnknown(error) }, 'collecting failed; it is tried again later');
     }

@@ -59,8 +59,25 @@ test('hazards 5 and 19: a sweep removes a layer only when nobody has it under an
   const [used, shared, nobodys] = [LAYER, OTHER, `ly${'c'.repeat(32)}`];
   for (const layer of [used, shared, nobodys]) await writeFile(layers.path(layer), '');
   await link(layers.path(shared), join(dir.path, 'disk.qcow2'));
-  await layers.sweep(new Set([used]));
+  await layers.sweep(() => new Set([used]));
   expect(await readdir(layersDir(config))).toEqual([`${used}.qcow2`, `${shared}.qcow2`]);
   await layers.remove([used, used]);
   expect(await readdir(layersDir(config))).toEqual([`${shared}.qcow2`]);
+});
+
+test('hazard 5: a layer that is written down while a sweep looks at what there is stays', async () => {
+  await using dir = await temporaryDirectory();
+  const { config, layers } = await layersIn(dir.path);
+  const base = { kind: 'image', id: IMAGE } as const;
+  const made = Array.from({ length: 20 }, () => layers.newId());
+  for (const layer of made) await writeFile(layers.path(layer), '');
+  const journals = new Set<string>();
+  const swept = layers.sweep(() => journals);
+  for (const layer of made) {
+    journals.add(layer);
+    layers.recorded({ layers: [layer], base });
+    await stat(layers.path(layer));
+  }
+  await swept;
+  expect((await readdir(layersDir(config))).length).toBe(made.length);
 });

@@ -89,16 +89,22 @@ export class DiskLayers {
     return LAYER_ID.test(layer) && this.path(layer) === path ? layer : undefined;
   }
 
-  /** Removes layers that neither a sandbox nor a generation has. */
-  async sweep(used: ReadonlySet<string>): Promise<void> {
+  /**
+   * Removes layers that neither a sandbox nor a generation has.
+   *
+   * @param used those that journals name; asked again for every layer, because a layer that is new to a journal is
+   *   not {@link recorded} any less for having been listed before
+   */
+  async sweep(used: () => ReadonlySet<string>): Promise<void> {
     const dir = layersDir(this.#config);
     await mkdir(dir, { recursive: true, mode: 0o711 });
     for (const name of await readdir(dir)) {
       const layer = name.slice(0, -SUFFIX.length);
-      if (used.has(layer) || this.#unrecorded.has(layer)) continue;
       const path = join(dir, name);
       try {
-        if ((await stat(path)).nlink === 1) await rm(path, { force: true });
+        const { nlink } = await stat(path);
+        const isNobodys = nlink === 1 && !this.#unrecorded.has(layer) && !used().has(layer);
+        if (isNobodys) await rm(path, { force: true });
       } catch (error) {
         if (systemErrorCode(error) !== 'ENOENT') throw error;
       }

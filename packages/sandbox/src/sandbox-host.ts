@@ -5,7 +5,7 @@ import { PageServerPool } from '@dormouse/page-server';
 import { findTemplate, type Template } from '@dormouse/rootfs';
 import { type GenerationSizes, GenerationStore, type MachineFacts } from '@dormouse/snapshot';
 import { checkRoom, type HostRoom, measureRoom, memoryLeft } from './capacity.js';
-import { Collector, type Roots } from './collector.js';
+import { Collector, layersOf, type Roots } from './collector.js';
 import { DiskLayers } from './disk.js';
 import type { HostEnvironment, SandboxEnvironment } from './environment.js';
 import { ExpiryLoop } from './expiry-loop.js';
@@ -570,7 +570,7 @@ export class SandboxHost {
       if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
       log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
     }
-    await layers.sweep(new Set(this.list().flatMap(({ journal }) => journal.disk?.layers ?? [])));
+    await layers.sweep(() => layersOf(this.list().map(({ journal }) => journal)));
   }
 }
 

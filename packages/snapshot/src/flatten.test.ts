@@ -46,7 +46,7 @@ describe('flattening', () => {
           expect(flat.memory!.sources.every((source) => keep.includes(source))).toBe(true);
           expect(flat.parent).toBe(last);
           // The old ones can go: what is left must not miss them.
-          const { removed } = await store.collect({ roots: [flat.id], graceMs: -1 });
+          const { removed } = await store.collect({ roots: () => [flat.id], graceMs: -1 });
           expect(removed.length).toBe(guests.length - flat.memory!.sources.length);
           expect(contentsOf(store, flat.id)).toEqual(guests.at(-1));
           expect(await store.verify(flat.id, { deep: true })).toEqual(flat);
@@ -74,7 +74,7 @@ describe('flattening', () => {
         flattened += 1;
       }
       current = manifest.id;
-      await store.collect({ roots: [current, template], graceMs: -1 });
+      await store.collect({ roots: () => [current, template], graceMs: -1 });
       expect(contentsOf(store, current)).toEqual(guest);
       expect((await store.list()).length).toBe(
         new Set([current, template, ...manifest.memory!.sources]).size,

@@ -178,7 +178,7 @@ describe('a draft', () => {
       expect(await readdir(directory.path)).toEqual(['.stamps', id]);
       await store.verify(id, { deep: true });
       // What the draft had pinned is free again.
-      expect((await store.collect({ roots: [], graceMs: -1 })).removed).toEqual([id]);
+      expect((await store.collect({ roots: () => [], graceMs: -1 })).removed).toEqual([id]);
     }
   });
 
@@ -373,7 +373,7 @@ describe('collecting', () => {
           }
           const roots = ids.filter((_, index) => steps[index]!.root);
           const pin = ids[pinned] === undefined ? undefined : store.pin(ids[pinned]);
-          const { removed, blocked, missing } = await store.collect({ roots, graceMs: -1 });
+          const { removed, blocked, missing } = await store.collect({ roots: () => roots, graceMs: -1 });
           expect([blocked, missing]).toEqual([[], []]);
           expect([...removed, ...(await store.list())].toSorted()).toEqual(ids.toSorted());
           for (const id of await store.list()) await store.verify(id, { deep: true });
@@ -382,7 +382,7 @@ describe('collecting', () => {
             expect(readContents(memory)).toEqual(steps[ids.indexOf(id)]!.contents);
           }
           pin?.[Symbol.dispose]();
-          await store.collect({ roots: [], graceMs: -1 });
+          await store.collect({ roots: () => [], graceMs: -1 });
           expect(await readdir(directory.path)).toEqual(['.stamps']);
           expect(await readdir(join(directory.path, '.stamps'))).toEqual([]);
         },
@@ -396,7 +396,7 @@ describe('collecting', () => {
     const store = await openStore(directory.path);
     const { id } = await makeGeneration(store, [1, 2]);
     const { id: other } = await makeGeneration(store, [1, 2]);
-    const collect = (roots: string[]) => store.collect({ roots, graceMs: -1 });
+    const collect = (roots: string[]) => store.collect({ roots: () => roots, graceMs: -1 });
     const results = await Promise.all([collect([id]), collect([id]), collect([])]);
     expect(results.map(({ removed }) => removed)).toEqual([[other], [], [id]]);
   });
@@ -409,7 +409,7 @@ describe('collecting', () => {
     now += 60_000;
     const { id } = await makeGeneration(store, [1, 3], { parent });
     now += 30_000;
-    const collect = async () => (await store.collect({ roots: [], graceMs: 60_000 })).removed;
+    const collect = async () => (await store.collect({ roots: () => [], graceMs: 60_000 })).removed;
     expect(await collect()).toEqual([]);
     now += 30_000;
     expect(await collect()).toEqual([id, parent]);
@@ -419,7 +419,7 @@ describe('collecting', () => {
     await using directory = await temporaryDirectory();
     const store = await openStore(directory.path);
     const { id: parent } = await makeGeneration(store, [1, 2]);
-    const collect = async () => (await store.collect({ roots: [], graceMs: 0 })).removed;
+    const collect = async () => (await store.collect({ roots: () => [], graceMs: 0 })).removed;
     let meanwhile: readonly string[] | undefined;
     const short = await flatten(store, parent, {
       onCommitted: async () => {
@@ -436,7 +436,7 @@ describe('collecting', () => {
     const { id: parent } = await makeGeneration(store, [1, 2]);
     let made: string | undefined;
     const { removed } = await store.collect({
-      roots: [],
+      roots: () => [],
       graceMs: 0,
       onStep: async (step) => {
         if (step !== 'manifests-read' || made !== undefined) return;
@@ -447,9 +447,26 @@ describe('collecting', () => {
     expect(removed).toEqual([made, parent]);
     const { id: other } = await makeGeneration(store, [1, 2]);
     await using draft = await store.begin([other]);
-    expect((await store.collect({ roots: [], graceMs: -1 })).removed).toEqual([]);
+    expect((await store.collect({ roots: () => [], graceMs: -1 })).removed).toEqual([]);
     await draft.abandon();
-    expect((await store.collect({ roots: [], graceMs: -1 })).removed).toEqual([other]);
+    expect((await store.collect({ roots: () => [], graceMs: -1 })).removed).toEqual([other]);
+  });
+
+  test('hazard 5: leaves what is committed and named while it looks, however little grace there is', async () => {
+    await using directory = await temporaryDirectory();
+    const store = await openStore(directory.path);
+    const { id: unnamed } = await makeGeneration(store, [1, 2]);
+    const named: string[] = [];
+    const { removed } = await store.collect({
+      roots: () => named,
+      graceMs: -1,
+      onStep: async (step) => {
+        if (step === 'manifests-read' && named.length === 0)
+          named.push((await makeGeneration(store, [1, 3])).id);
+      },
+    });
+    expect(removed).toEqual([unnamed]);
+    expect(await store.list()).toEqual(named);
   });
 
   test('hazard 5: removes nothing while nobody can say what something in use needs', async () => {
@@ -461,12 +478,12 @@ describe('collecting', () => {
     // With the real clock: what cannot be read is as old as its directory.
     const fresh = await GenerationStore.open(directory.path);
     const missing = newGenerationId();
-    expect(await fresh.collect({ roots: [id, missing], graceMs: -1 })).toEqual({
+    expect(await fresh.collect({ roots: () => [id, missing], graceMs: -1 })).toEqual({
       removed: [],
       missing: [missing],
       blocked: [id],
     });
-    expect((await fresh.collect({ roots: [], graceMs: -1 })).removed.toSorted()).toEqual(
+    expect((await fresh.collect({ roots: () => [], graceMs: -1 })).removed.toSorted()).toEqual(
       [id, parent].toSorted(),
     );
   });

@@ -32,8 +32,8 @@ export interface StoreOptions {
 }
 
 export interface CollectOptions {
-  /** Generations that somebody can still ask for. What these need stays too. */
-  readonly roots: Iterable<string>;
+  /** Generations that somebody can still ask for, as of the moment when it is decided. What these need stays too. */
+  readonly roots: () => Iterable<string>;
   /** How old a generation must be before it may go: time for its maker to write its name down. */
   readonly graceMs: number;
   readonly onStep?: (step: CollectStep) => void | Promise<void>;
@@ -213,7 +213,6 @@ export class GenerationStore {
   }
 
   async #collect(options: CollectOptions): Promise<Collected> {
-    const roots = [...options.roots];
     let ages: Map<string, number>;
     let commits: number;
     do {
@@ -221,7 +220,8 @@ export class GenerationStore {
       ages = await this.#readAll();
       await options.onStep?.('manifests-read');
     } while (commits !== this.#commits);
-    // From here to the last rename nothing else of this process runs, so no pin or commit can come in between.
+    // From here to the last rename nothing else of this process runs, so nothing is named, pinned or committed in between.
+    const roots = [...options.roots()];
     const { victims, blocked } = this.#mark(roots, ages, this.#now() - options.graceMs);
     const missing = roots.filter((id) => !ages.has(id));
     for (const id of victims) {

@@ -34,5 +34,5 @@ export async function pauseAndDie({ root, ramPath, pageCount, parentId, dieAt }:
   await draft.commit({ kind: 'full', parent: parentId, machine: MACHINE, counts }, { onStep: step });
   await store.replaceWorkingSet(draft.id, [1]);
   step('working-set-replaced');
-  await store.collect({ roots: [draft.id], graceMs: -1, onStep: step });
+  await store.collect({ roots: () => [draft.id], graceMs: -1, onStep: step });
 }
