@@ -50,6 +50,9 @@ beforeEach(async () => {
       200,
       { webhooks: [webhook, { ...webhook, events: [], enabled: false }], next_cursor: null },
     ],
+    [`PATCH /v1/webhooks/${ID}`]: [200, webhook],
+    [`POST /v1/webhooks/${ID}/secret`]: [200, { ...webhook, secret: 'whsec_2' }],
+    [`POST /v1/webhooks/${ID}/deliveries/7/retry`]: [200, delivery],
     [`DELETE /v1/webhooks/${ID}`]: [204, undefined],
     [`POST /v1/webhooks/${ID}/test`]: [200, taken],
     [`GET /v1/webhooks/${ID}/deliveries`]: [200, { deliveries: [taken, delivery], next_cursor: 'more' }],
@@ -114,6 +117,23 @@ test('webhooks are made, listed and deleted', async () => {
     `POST /v1/webhooks {"url":"${url}","events":["sandbox.paused","sandbox.resumed"],"enabled":false}`,
     `POST /v1/webhooks {"url":"${url}"}`,
   ]);
+});
+
+test('webhooks are changed: only what is said', async () => {
+  const url = 'https://other.example.org/';
+  expect(await dormouse(`webhook update ${ID} --url ${url} --event sandbox.paused --enable`)).toBe(`${ID}\n`);
+  expect(await dormouse(`webhook update ${ID} --all-events --disable`)).toBe(`${ID}\n`);
+  expect(asked).toEqual([
+    `PATCH /v1/webhooks/${ID} {"url":"${url}","events":["sandbox.paused"],"enabled":true}`,
+    `PATCH /v1/webhooks/${ID} {"events":[],"enabled":false}`,
+  ]);
+  await expect(dormouse(`webhook update ${ID}`)).rejects.toThrow('say what to change');
+  expect(asked).toHaveLength(2);
+});
+
+test('a secret is replaced, and what was given up is delivered once more', async () => {
+  expect(await dormouse(`webhook secret ${ID}`)).toBe('whsec_2\n');
+  expect(await dormouse(`webhook retry ${ID} 7`)).toBe('7\n');
 });
 
 test('a ping tells how it went, and fails with the receiver', async () => {

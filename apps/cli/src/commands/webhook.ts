@@ -1,10 +1,19 @@
+import { DormouseError } from '@dormouse/errors';
 import type { Webhook, WebhookDelivery } from '@dormouse/sdk';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type ConnectionFlags, wholeNumber, withConnection } from './options.js';
 
 interface CreateFlags extends ConnectionFlags {
   readonly event?: readonly string[];
   readonly disabled?: boolean;
+}
+
+interface UpdateFlags extends ConnectionFlags {
+  readonly url?: string;
+  readonly event?: readonly string[];
+  readonly allEvents?: true;
+  readonly enable?: true;
+  readonly disable?: true;
 }
 
 interface DeliveriesFlags extends ConnectionFlags {
@@ -46,6 +55,39 @@ export function addWebhook(program: Command): void {
       const created = await connect(flags).webhooks.create(url, options);
       if (flags.json) answerJson(created);
       else answerLine(`${created.id} ${created.secret}`);
+    });
+
+  withConnection(webhook.command('update <id>'))
+    .description('change where events are sent, which, and whether')
+    .option('--url <url>', 'send them there from now on')
+    .option('--event <type>', 'only these; may be repeated', collect)
+    .addOption(new Option('--all-events', 'all types again').conflicts('event'))
+    .option('--enable', 'send events')
+    .addOption(
+      new Option('--disable', 'send nothing, and give up on all that is pending').conflicts('enable'),
+    )
+    .action(async (id: string, { url, event, allEvents, enable, disable, ...flags }: UpdateFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerLine } = await import('../terminal/answer.js');
+      const events = allEvents === true ? [] : event;
+      const enabled = disable === true ? false : enable;
+      if (url === undefined && events === undefined && enabled === undefined)
+        throw new DormouseError('invalid_request', 'say what to change', {
+          suggestion: 'Give --url, --event, --all-events, --enable or --disable.',
+        });
+      const updated = await connect(flags).webhooks.update(id, { url, events, enabled });
+      if (flags.json) answerJson(updated);
+      else answerLine(updated.id);
+    });
+
+  withConnection(webhook.command('secret <id>'))
+    .description('replace the secret; prints the new one, which is shown this once')
+    .action(async (id: string, flags: ConnectionFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerLine } = await import('../terminal/answer.js');
+      const replaced = await connect(flags).webhooks.replaceSecret(id);
+      if (flags.json) answerJson(replaced);
+      else answerLine(replaced.secret);
     });
 
   withConnection(webhook.command('rm <id...>'))
@@ -94,6 +136,16 @@ export function addWebhook(program: Command): void {
         delivery.nextAttemptAt ?? '',
       ]);
       answerTable(['ID', 'WHEN', 'EVENT', 'STATE', 'ATTEMPTS', 'LAST', 'NEXT'], rows);
+    });
+
+  withConnection(webhook.command('retry <id> <delivery>'))
+    .description('deliver once more what was given up')
+    .action(async (id: string, deliveryId: string, flags: ConnectionFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerLine } = await import('../terminal/answer.js');
+      const delivery = await connect(flags).webhooks.retry(id, deliveryId);
+      if (flags.json) answerJson(delivery);
+      else answerLine(delivery.id);
     });
 }
 
