@@ -61,8 +61,8 @@ export interface VmHost extends AsyncDisposable {
   readonly kernel: Kernel;
   /** As opened last. */
   readonly host: SandboxHost;
-  /** What the host has warned of so far. */
-  readonly warnings: readonly string[];
+  /** What the host has warned of; a test that looks takes it away, so that the next sees its own. */
+  readonly warnings: string[];
   presence(): Promise<Presence>;
   remains(): Promise<Remains>;
   /** Process ids of its page servers, those that wait included. */
