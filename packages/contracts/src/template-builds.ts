@@ -87,7 +87,9 @@ export const TemplateBuild = z
     id: z.string().meta({ description: 'Id of the build', example: 'tb4f9k2m7q1x8c3v6b0n5z' }),
     name: Name,
     from: Name,
-    state: z.enum(['queued', 'running', 'ready', 'failed']).meta({ description: 'How far it is' }),
+    state: z
+      .enum(['queued', 'running', 'ready', 'failed', 'cancelled'])
+      .meta({ description: 'How far it is' }),
     steps: z.int().meta({ description: 'How many steps the recipe has', example: 3 }),
     step: z.int().meta({ description: 'How many of them are done', example: 2 }),
     cached_steps: z.int().meta({ description: 'How many of those an earlier build had done', example: 1 }),

@@ -54,6 +54,12 @@ export class TemplateBuilds {
     });
   }
 
+  /** Ends a build within seconds, unless it is done; the template stays as it was. */
+  async cancel(id: string, options: CallOptions = {}): Promise<TemplateBuildInfo> {
+    const request = { ...options, method: 'POST', path: `${buildPath(id)}/cancel` } as const;
+    return toCamelKeys(await this.#transport.json(request, WireTemplateBuild));
+  }
+
   /** What a build says, until it is done. */
   async *logs(id: string, options: CallOptions = {}): AsyncGenerator<TemplateBuildLog, void, undefined> {
     const path = `${buildPath(id)}/logs`;
@@ -70,7 +76,7 @@ export class TemplateBuilds {
   /**
    * Builds a template and waits until it is done.
    *
-   * @throws DormouseError `invalid_state` when it failed, with the reason
+   * @throws DormouseError `invalid_state` when it failed, with the reason, or was cancelled
    */
   async run(recipe: TemplateRecipe, options: BuildOptions = {}): Promise<TemplateBuildInfo> {
     const { onLog, ...call } = options;

@@ -196,6 +196,8 @@ export interface TemplateBuildsTable {
   /** What was asked for. */
   recipe: JSONColumnType<object, string, never>;
   state: BuildState;
+  /** Somebody wants it to end; whoever is at it sees that. */
+  cancel_requested: Generated<boolean>;
   /** How many of its steps are done. */
   step: Generated<number>;
   cached_steps: Generated<number>;
@@ -213,7 +215,7 @@ export interface TemplateBuildsTable {
   finished_at: Date | null;
 }
 
-export type BuildState = 'queued' | 'running' | 'ready' | 'failed';
+export type BuildState = 'queued' | 'running' | 'ready' | 'failed' | 'cancelled';
 
 export interface TemplateBuildLogsTable {
   build_id: string;

@@ -116,15 +116,36 @@ export class TeamTemplateBuilds {
       .executeTakeFirst();
   }
 
-  /** Makes a lease last longer. */
-  async renew(id: string, { token, ms }: Lease): Promise<void> {
-    await this.#db
+  /**
+   * Asks for the end of a build: one that waits is `cancelled` at once, one that somebody is at when they see it.
+   *
+   * @returns the build as it is then; undefined when it is done, or not the team's
+   */
+  async cancel(id: string): Promise<BuildRecord | undefined> {
+    return this.#db
+      .updateTable('template_builds')
+      .set({
+        cancel_requested: true,
+        state: sql<BuildState>`case when state = 'queued' then 'cancelled' else state end`,
+        finished_at: sql<Date>`case when state = 'queued' then now() end`,
+      })
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .where('state', 'in', ['queued', 'running'])
+      .returningAll()
+      .executeTakeFirst();
+  }
+
+  /** Makes a lease last longer. Answers the build, when the lease is still the asker's. */
+  async renew(id: string, { token, ms }: Lease): Promise<BuildRecord | undefined> {
+    return this.#db
       .updateTable('template_builds')
       .set({ lease_until: sql<Date>`now() + make_interval(secs => ${ms / 1000})` })
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .where('lease', '=', token)
-      .execute();
+      .returningAll()
+      .executeTakeFirst();
   }
 
   /** Gives a lease back. */
@@ -140,7 +161,7 @@ export class TeamTemplateBuilds {
 
   /** Changes a build; undefined when the lease is another's by now. */
   async change(id: string, token: string, changes: BuildChanges): Promise<BuildRecord | undefined> {
-    const done = changes.state === 'ready' || changes.state === 'failed';
+    const done = changes.state !== undefined && !['queued', 'running'].includes(changes.state);
     return this.#db
       .updateTable('template_builds')
       .set({

@@ -55,6 +55,20 @@ export function addTemplate(program: Command): void {
       answerTable(['ID', 'NAME', 'STATE', 'STEPS', 'CACHED', 'AGE', 'ERROR'], buildRows(builds, Date.now()));
     });
 
+  withConnection(template.command('cancel <id...>'))
+    .description('cancel builds')
+    .action(async (ids: readonly string[], flags: ConnectionFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerLine } = await import('../terminal/answer.js');
+      const { builds } = connect(flags).templates;
+      const cancelled: TemplateBuildInfo[] = [];
+      for (const id of ids) {
+        cancelled.push(await builds.cancel(id));
+        if (!flags.json) answerLine(id);
+      }
+      if (flags.json) answerJson(cancelled);
+    });
+
   withJson(template.command('build <name>'))
     .description('build a template of this machine from its recipe in images/')
     .option('--data <dir>', 'data directory (default: DORMOUSE_DATA, else /var/lib/dormouse)')

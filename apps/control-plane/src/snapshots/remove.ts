@@ -15,12 +15,29 @@ import { noSuchSnapshot } from './find.js';
 export async function removeSnapshot(services: Services, team: TeamScope, name: string): Promise<void> {
   if (!NAME_PATTERN.test(name)) throw noSuchSnapshot(name);
   const deleting = await team.snapshots.beginDeleting(name);
-  if (deleting !== undefined) return removeFromHost(services, deleting.id);
+  if (deleting !== undefined) {
+    await removeFromHost(services, deleting.id);
+    // What its builds have kept after their steps is for the next build of it, which nobody wants any more.
+    if (await team.templateBuilds.made(deleting.id)) await removeLayers(services, team, deleting.name, []);
+    return;
+  }
   const templates = await hostTemplates(services);
   if (!templates.some((template) => template.name === name)) throw noSuchSnapshot(name);
   throw new DormouseError('invalid_state', `${name} is a template, not a snapshot`, {
     suggestion: 'Templates belong to the host and are used by all teams.',
   });
+}
+
+/** Deletes what builds of a template have kept after their steps, but for the layers with these keys. */
+export async function removeLayers(
+  services: Services,
+  team: TeamScope,
+  template: string,
+  kept: readonly string[],
+): Promise<void> {
+  for (const id of await team.templateBuilds.dropLayers(template, kept)) {
+    if ((await team.snapshots.beginDeleting(id)) !== undefined) await removeFromHost(services, id);
+  }
 }
 
 /** Has the host let go of a snapshot that is marked as `deleting`. A failure is left to the reconciler. */

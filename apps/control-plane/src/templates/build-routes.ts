@@ -78,6 +78,19 @@ const get = createRoute({
   responses: { 200: json(TemplateBuild, 'The build'), ...errors('not_found') },
 });
 
+const cancel = createRoute({
+  method: 'post',
+  path: '/v1/templates/builds/{id}/cancel',
+  operationId: 'cancelTemplateBuild',
+  ...audited('template.cancel_build'),
+  tags: ['Templates'],
+  summary: 'Cancel a build of a template',
+  description:
+    'One that waits is cancelled at once, one that goes on within seconds: `state` says when. The template stays as it was; what was done is not done again by the next build. Cancelling twice is the same as once.',
+  request: { params: BuildParams },
+  responses: { 200: json(TemplateBuild, 'The build'), ...errors('not_found', 'invalid_state') },
+});
+
 const logs = createRoute({
   method: 'get',
   path: '/v1/templates/builds/{id}/logs',
@@ -119,6 +132,15 @@ export function templateBuildRoutes(services: Services): App {
 
   part.openapi(get, async (c) => {
     return c.json(presentBuild(await findBuild(c.get('team'), c.req.valid('param').id)), 200);
+  });
+
+  part.openapi(cancel, async (c) => {
+    const team = c.get('team');
+    const { id } = await findBuild(team, c.req.valid('param').id);
+    const build = (await team.templateBuilds.cancel(id)) ?? (await findBuild(team, id));
+    if (build.state === 'ready' || build.state === 'failed')
+      throw new DormouseError('invalid_state', `the build ${id} is done: ${build.state}`);
+    return c.json(presentBuild(build), 200);
   });
 
   part.openapi(logs, async (c) => {
@@ -171,7 +193,7 @@ async function* logLines(
       yield encoder.encode(`${JSON.stringify(presentEntry(entry))}\n`);
     }
     if (entries.length > 0) continue;
-    const done = build === undefined || build.state === 'ready' || build.state === 'failed';
+    const done = build === undefined || build.finished_at !== null;
     if (!follow || done) return;
     await wait(FOLLOW_EVERY_MS, undefined, { signal: gone }).catch(() => undefined);
   }

@@ -9,14 +9,15 @@ import { createSandbox } from '../sandboxes/create.js';
 import { destroySandbox } from '../sandboxes/destroy.js';
 import { findOrigin, type Origin } from '../sandboxes/origin.js';
 import { createSnapshot } from '../snapshots/create.js';
-import { removeFromHost } from '../snapshots/remove.js';
+import { removeLayers } from '../snapshots/remove.js';
 import { doStep, startDetached, untilReady, type Workshop } from './build-command.js';
 import { BuildLog } from './build-log.js';
 import { type BuildContext, lastContext, type PlannedStep, planBuild } from './build-plan.js';
 
 /** How long a control plane that has died is still believed to be building. */
 const LEASE_MS = 30_000;
-const RENEW_EVERY_MS = 10_000;
+/** How often it is renewed, and looked whether somebody has cancelled the build. */
+const RENEW_EVERY_MS = 2_000;
 
 type Recipe = z.output<typeof CreateTemplateBuildRequest>;
 
@@ -26,6 +27,7 @@ interface Building {
   readonly team: TeamScope;
   readonly recipe: Recipe;
   readonly log: BuildLog;
+  /** Aborted when it was cancelled, or when this process stops. */
   readonly signal: AbortSignal;
   /** @throws DormouseError `invalid_state` when another process has taken over */
   change(changes: BuildChanges): Promise<BuildRecord>;
@@ -49,14 +51,18 @@ export async function runBuild(
   const claimed = await team.templateBuilds.claim(id, lease);
   if (claimed === undefined) return;
   const failed = (err: unknown): void => services.log.warn({ err, buildId: id }, 'a build is not recorded');
-  const renewing = setInterval(() => void team.templateBuilds.renew(id, lease).catch(failed), RENEW_EVERY_MS);
+  const cancelled = new AbortController();
+  const renew = async (): Promise<void> => {
+    if ((await team.templateBuilds.renew(id, lease))?.cancel_requested) cancelled.abort();
+  };
+  const renewing = setInterval(() => void renew().catch(failed), RENEW_EVERY_MS);
   const log = new BuildLog(team, id);
   const building: Building = {
     services,
     team,
     recipe: CreateTemplateBuildRequest.parse(claimed.recipe),
     log,
-    signal: stop,
+    signal: AbortSignal.any([stop, cancelled.signal]),
     change: async (changes) => {
       const changed = await team.templateBuilds.change(id, lease.token, changes);
       if (changed !== undefined) return changed;
@@ -64,7 +70,7 @@ export async function runBuild(
     },
   };
   try {
-    await conclude(building, claimed);
+    await conclude(building, claimed, stop);
   } catch (err) {
     failed(err);
   } finally {
@@ -74,13 +80,17 @@ export async function runBuild(
 }
 
 /** Whatever comes of it is recorded, and the sandbox goes. */
-async function conclude(building: Building, claimed: BuildRecord): Promise<void> {
+async function conclude(building: Building, claimed: BuildRecord, stop: AbortSignal): Promise<void> {
   const { services, team, log, signal, change } = building;
   if (claimed.sandbox_id !== null) await discard(services, team, claimed.sandbox_id);
   const before = claimed.snapshot_id === null ? undefined : await team.snapshots.get(claimed.snapshot_id);
   if (before !== undefined) {
     // Whoever was at it before did everything but say so.
     await change({ state: 'ready', step: building.recipe.steps.length });
+    return;
+  }
+  if (claimed.cancel_requested) {
+    await change({ state: 'cancelled', sandboxId: null, snapshotId: null });
     return;
   }
   const sandboxId = newSandboxId();
@@ -92,8 +102,11 @@ async function conclude(building: Building, claimed: BuildRecord): Promise<void>
     end = { state: 'ready', snapshotId };
   } catch (thrown) {
     const { message } = fromUnknown(thrown);
-    if (!signal.aborted) await log.write(0, 'build', `failed: ${message}\n`);
-    end = signal.aborted ? { state: 'queued' } : { state: 'failed', error: message, snapshotId: null };
+    if (stop.aborted) end = { state: 'queued' };
+    else if (signal.aborted) end = { state: 'cancelled', snapshotId: null };
+    else end = { state: 'failed', error: message, snapshotId: null };
+    if (end.state === 'failed') await log.write(0, 'build', `failed: ${message}\n`);
+    if (end.state === 'cancelled') await log.write(0, 'build', 'cancelled\n');
   }
   await log.flush();
   await discard(services, team, sandboxId);
@@ -136,12 +149,8 @@ async function build(building: Building, sandboxId: string): Promise<string> {
   const snapshotId = newSnapshotId();
   await change({ snapshotId });
   await keep(building, sandboxId, snapshotId, recipe.name, { ...origin.envs, ...context.envs });
-  for (const id of await team.templateBuilds.dropLayers(
-    recipe.name,
-    plan.map(({ key }) => key),
-  )) {
-    if ((await team.snapshots.beginDeleting(id)) !== undefined) await removeFromHost(services, id);
-  }
+  const keys = plan.map(({ key }) => key);
+  await removeLayers(services, team, recipe.name, keys);
   return snapshotId;
 }
 

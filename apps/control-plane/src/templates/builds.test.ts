@@ -236,6 +236,56 @@ describe('a build', () => {
     expect(done.map(({ command }) => command)).toEqual(['b']);
   });
 
+  test('hazard 5: that is cancelled ends, leaves the template as it was, and keeps what was done for the next', async () => {
+    const before = await build({ steps: [run('a')] });
+    const held = hold('slow');
+    const { id } = await begin({ steps: [run('a'), run('b'), run('slow')] });
+    await held.begun.opened;
+    const asked = await api.post<TemplateBuild>(`/v1/templates/builds/${id}/cancel`, {});
+    expect(asked.body.state).toBe('running');
+    const log = await follow(id);
+    expect(log.at(-1)?.text).toBe('cancelled\n');
+    expect(await get(id)).toMatchObject({ state: 'cancelled', step: 2, snapshot_id: null, error: null });
+    const again = await api.post<TemplateBuild>(`/v1/templates/builds/${id}/cancel`, {});
+    expect(again.body.state).toBe('cancelled');
+    expect((await api.ask<{ sandboxes: Sandbox[] }>('GET', '/v1/sandboxes')).body.sandboxes).toEqual([]);
+    expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(before.snapshot_id);
+    held.finish.open();
+    gates.clear();
+    done = [];
+    const next = await build({ steps: [run('a'), run('b'), run('slow')] });
+    expect(next).toMatchObject({ state: 'ready', cached_steps: 2 });
+    expect(await api.refusal('POST', `/v1/templates/builds/${next.id}/cancel`, {})).toMatchObject({
+      code: 'invalid_state',
+    });
+  });
+
+  test('that waits is cancelled at once, and one whose control plane has died by the next', async () => {
+    const insert = (name: string) =>
+      team.templateBuilds.insert({
+        id: `tb${name.padEnd(20, '0')}`,
+        name: 'web',
+        recipe: { name: 'web', steps: [run('a')] },
+      });
+    const { id: waiting } = await insert('waiting');
+    const { id: orphan } = await insert('orphan');
+    await team.templateBuilds.claim(orphan, { token: 'dead', ms: 1 });
+    for (const id of [waiting, orphan]) await api.post(`/v1/templates/builds/${id}/cancel`, {});
+    expect(await get(waiting)).toMatchObject({ state: 'cancelled' });
+    const never = new AbortController().signal;
+    for (const id of [waiting, orphan]) await runBuild(plane.services, owner.teamId, id, never);
+    expect(await get(orphan)).toMatchObject({ state: 'cancelled' });
+    expect(made).toEqual([]);
+  });
+
+  test('leaves nothing when its template is deleted', async () => {
+    await build({ steps: [run('a'), run('b')] });
+    expect(await ids()).toHaveLength(3);
+    await api.ask('DELETE', '/v1/snapshots/web');
+    expect(await ids()).toEqual([]);
+    expect(await build({ steps: [run('a')] })).toMatchObject({ state: 'ready', cached_steps: 0 });
+  });
+
   test('is refused under a name that is another’s, from what is not there, and with steps that are none', async () => {
     const refused = (json: object) => api.refusal('POST', '/v1/templates', { name: 'web', ...json });
     expect(await refused({ from: 'nope' })).toMatchObject({ status: 404, code: 'not_found' });

@@ -7,6 +7,7 @@ import { lifecycle } from './0004-lifecycle.js';
 import { projects } from './0005-projects.js';
 import { templateBuilds } from './0006-template-builds.js';
 import { webhooks } from './0007-webhooks.js';
+import { cancellingBuilds } from './0008-cancelling-builds.js';
 
 /** In the order of their names; a published one never changes. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -17,6 +18,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005-projects': projects,
   '0006-template-builds': templateBuilds,
   '0007-webhooks': webhooks,
+  '0008-cancelling-builds': cancellingBuilds,
 };
 
 /** Any number that nobody else locks in this database. */
