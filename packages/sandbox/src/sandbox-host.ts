@@ -531,7 +531,7 @@ export class SandboxHost {
         ...this.#environment.chains,
         keep: this.#frozen.generations(),
         signal: this.#closing.signal,
-        onShort: async ({ id }) => void (await sandbox.replacePaused(paused.generationId, id)),
+        onShort: ({ id }) => sandbox.replacePaused(paused.generationId, id),
       });
     });
   }

@@ -174,13 +174,12 @@ export class Sandbox {
     });
   }
 
-  /** Puts another generation of the same content in place of the one it is paused in. False when that is not so. */
-  replacePaused(before: string, after: string): Promise<boolean> {
+  /** Puts another generation of the same content in place of the one it is paused in, when it still is. */
+  replacePaused(before: string, after: string): Promise<void> {
     return this.#queue.run(async () => {
       const { state, paused } = this.#journal;
-      if (state !== 'paused' || paused?.generationId !== before) return false;
+      if (state !== 'paused' || paused?.generationId !== before) return;
       await this.#record({ paused: { ...paused, generationId: after } });
-      return true;
     });
   }
 

@@ -15,27 +15,29 @@ export interface ShortenOptions extends ChainLimits {
 
 /**
  * Copies a moment whose memory or disk lies in a long chain into a generation of its own, of the same content. The old
- * one stays until nobody refers to it.
+ * one stays until nobody refers to it. Does nothing when its chains are short.
  *
- * @returns the new generation, or undefined when its chains are short
  * @throws DormouseError `snapshot_corrupt`, `no_space`, `cancelled`
  */
 export async function shorten(
   environment: SandboxEnvironment,
   generationId: string,
   options: ShortenOptions,
-): Promise<Manifest | undefined> {
+): Promise<void> {
   const { store, layers } = environment;
   // Its sandbox may be resumed or deleted meanwhile, and what it was paused in collected.
   using _pin = store.pin(generationId);
   const manifest = store.read(generationId);
-  if (manifest.kind !== 'full') return undefined;
+  if (manifest.kind !== 'full') return;
   const { keep, signal, onShort: onCommitted, maxLayers = DEFAULT_MAX_LAYERS } = options;
   const chain = diskChain(environment, manifest);
   const isLongDisk = chain.length > maxLayers;
-  if (!isLongDisk && !isLongChain(manifest, options.maxSources)) return undefined;
+  if (!isLongDisk && !isLongChain(manifest, options.maxSources)) return;
   const common = { keep, onCommitted, ...(signal === undefined ? {} : { signal }) };
-  if (!isLongDisk) return await flatten(store, generationId, common);
+  if (!isLongDisk) {
+    await flatten(store, generationId, common);
+    return;
+  }
   const backing = chain.find((below) => below.kind === 'image' || keep.includes(below.id))!;
   const layer = layers.newId();
   try {
@@ -43,7 +45,7 @@ export async function shorten(
       path: layers.basePath(backing),
       format: backing.kind === 'image' ? 'raw' : 'qcow2',
     });
-    return await flatten(store, generationId, { ...common, disk: { path: layers.path(layer), backing } });
+    await flatten(store, generationId, { ...common, disk: { path: layers.path(layer), backing } });
   } finally {
     await layers.remove([layer]);
   }
