@@ -1,4 +1,4 @@
-import type { Event, EventList } from '@dormouse/contracts';
+import type { CreatedApiKey, Event, EventList } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
 import { HostEventKind, PauseCause, SandboxState } from '@dormouse/host-api';
 import { Store } from '@dormouse/store';
@@ -148,6 +148,19 @@ describe('a live stream', () => {
     await using stream = await live('/v1/events?after=0');
     const seen = await stream.next(252);
     expect(seen.slice(2).map(({ data }) => data.index)).toEqual(Array.from({ length: 250 }, (_, i) => i));
+  });
+
+  test('hazard 14: ends soon for a key that was deleted, and for that one alone', async () => {
+    const { body: other } = await api.post<CreatedApiKey>('/v1/api-keys', { name: 'other' });
+    await using stays = await live('/v1/events');
+    await using goes = await live('/v1/events', { 'x-api-key': other.key });
+    const { id } = await api.create();
+    expect(await goes.next(2)).toHaveLength(2);
+    await api.ask('DELETE', `/v1/api-keys/${other.id}`);
+    expect(await goes.ends()).toBe(true);
+    await api.ask('DELETE', `/v1/sandboxes/${id}`);
+    expect((await stays.next(3)).at(-1)?.type).toBe('sandbox.deleted');
+    expect((await plane.request('/v1/events', { headers: { 'x-api-key': other.key } })).status).toBe(401);
   });
 
   test('has every event once and in order, whichever of two control planes wrote it, and soon', async () => {

@@ -3,6 +3,7 @@ import { DormouseError } from '@dormouse/errors';
 import type { EventFilter } from '@dormouse/store';
 import type { Context, MiddlewareHandler } from 'hono';
 import type { AppEnv, Services } from '../context.js';
+import { watchWelcome } from '../http/welcome.js';
 import { findSandbox } from '../sandboxes/find.js';
 import { eventStream } from './stream.js';
 
@@ -32,14 +33,11 @@ function eventId(where: string, text: string | undefined): string | undefined {
 }
 
 /** Nothing is prepared before it is asked for, so a reader that does not read costs no memory. */
-function streamed(
-  { feed, metrics }: Services,
-  c: Context<AppEnv>,
-  filter: EventFilter,
-  after: string,
-): Response {
+function streamed(services: Services, c: Context<AppEnv>, filter: EventFilter, after: string): Response {
+  const { feed, metrics } = services;
   const gone = new AbortController();
-  const signal = AbortSignal.any([gone.signal, feed.closing]);
+  const welcome = watchWelcome(services, c.get('caller'));
+  const signal = AbortSignal.any([gone.signal, feed.closing, welcome.signal]);
   const texts = eventStream(c.get('team'), feed, filter, after, signal);
   const encoder = new TextEncoder();
   let isOpen = true;
@@ -47,6 +45,7 @@ function streamed(
     if (!isOpen) return;
     isOpen = false;
     metrics.eventStreams.dec();
+    welcome[Symbol.dispose]();
     gone.abort();
     void texts.return();
   };

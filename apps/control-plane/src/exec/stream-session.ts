@@ -2,8 +2,9 @@ import { DormouseError } from '@dormouse/errors';
 import type { ExecResponse } from '@dormouse/host-api';
 import type { Caller, Services } from '../context.js';
 import { hostStream } from '../host-call.js';
-import { authenticate, stillWelcome } from '../http/authentication.js';
+import { authenticate } from '../http/authentication.js';
 import { toClientError } from '../http/errors.js';
+import { watchWelcome } from '../http/welcome.js';
 import { findRunning } from '../sandboxes/find.js';
 import { toCommand } from './command.js';
 import { execRequest, type HostExecRequest } from './host-requests.js';
@@ -16,9 +17,6 @@ export const AUTH_TIMEOUT_MS = 5_000;
 
 /** How long it may then take to say what to run. */
 const START_TIMEOUT_MS = 60_000;
-
-/** How often an open stream looks whether its caller would still be let in. */
-const WELCOME_INTERVAL_MS = 5_000;
 
 /** Who wants to talk to what. */
 export interface StreamRequest {
@@ -106,8 +104,9 @@ async function converse(
 ): Promise<void> {
   const { host } = services;
   const misuse = new AbortController();
-  const watching = watchWelcome(services, caller, misuse);
-  const signal = AbortSignal.any([socket.closed, misuse.signal]);
+  using welcome = watchWelcome(services, caller);
+  const refused = AbortSignal.any([misuse.signal, welcome.signal]);
+  const signal = AbortSignal.any([socket.closed, refused]);
   async function* requests(): AsyncGenerator<HostExecRequest> {
     yield openingRequest(sandboxId, opening);
     try {
@@ -123,26 +122,12 @@ async function converse(
       if (ended) return;
     }
   } catch (error) {
-    // The host only sees the call cancelled; the client made the mistake.
-    throw misuse.signal.aborted ? misuse.signal.reason : error;
+    // The host only sees the call cancelled; the client made the mistake, or has no access any more.
+    throw refused.aborted ? refused.reason : error;
   } finally {
-    clearInterval(watching);
     socket.messages.end();
   }
   throw new DormouseError('unavailable', 'the connection to the process was lost before it ended');
-}
-
-/** Ends a stream whose caller has lost access meanwhile: a key that was deleted, a member who was removed. */
-function watchWelcome(services: Services, caller: Caller, end: AbortController): NodeJS.Timeout {
-  return setInterval(() => {
-    stillWelcome(services, caller).then(
-      (welcome) => {
-        if (!welcome) end.abort(new DormouseError('unauthorized', 'you have no access any more'));
-      },
-      // A database that is away for a moment ends no stream; the next look decides.
-      () => undefined,
-    );
-  }, WELCOME_INTERVAL_MS);
 }
 
 function openingRequest(sandboxId: string, opening: Opening): HostExecRequest {

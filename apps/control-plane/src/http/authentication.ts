@@ -65,13 +65,6 @@ async function callerOfKey({ store }: Pick<Services, 'store'>, key: string): Pro
   return caller;
 }
 
-/** Whether a caller would be let in again, for connections that last. A login that only got old stays. */
-export async function stillWelcome({ store }: Pick<Services, 'store'>, caller: Caller): Promise<boolean> {
-  const { accounts } = store.system;
-  if (caller.keyId !== null) return accounts.keyWorks(caller.keyId);
-  return (await accounts.membership(caller.userId, caller.teamId)) !== undefined;
-}
-
 /** Lets only requests pass that say validly who asks, and binds them to that caller's team; public routes to none. */
 export function authentication(services: Services, routes: RouteTable): MiddlewareHandler<AppEnv> {
   const { store, log } = services;

@@ -12,12 +12,13 @@ import { DormouseError } from '@dormouse/errors';
 import type { BuildLogRecord, BuildRecord, TeamScope } from '@dormouse/store';
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
-import type { Services } from '../context.js';
+import type { Caller, Services } from '../context.js';
 import { type App, createPart } from '../http/app.js';
 import { clientGone } from '../http/client-gone.js';
 import { jsonBody } from '../http/json-body.js';
 import { errors, json, jsonRequest } from '../http/route-parts.js';
 import { audited } from '../http/route-table.js';
+import { watchWelcome } from '../http/welcome.js';
 import { newBuildId } from '../random-id.js';
 import { findOrigin } from '../sandboxes/origin.js';
 import { hostTemplates } from './host-templates.js';
@@ -147,8 +148,10 @@ export function templateBuildRoutes(services: Services): App {
     const team = c.get('team');
     const { id } = await findBuild(team, c.req.valid('param').id);
     const follow = c.req.valid('query').follow === 'true';
-    const lines = ReadableStream.from(logLines(team, id, follow, clientGone(c)));
-    return new Response(lines, { headers: { 'Content-Type': LINES } });
+    const lines = follow
+      ? followedLines(services, c.get('caller'), team, id, clientGone(c))
+      : logLines(team, id, false, clientGone(c));
+    return new Response(ReadableStream.from(lines), { headers: { 'Content-Type': LINES } });
   });
 
   return part;
@@ -175,16 +178,28 @@ async function findBuild(team: TeamScope, id: string): Promise<BuildRecord> {
   throw new DormouseError('not_found', `there is no build ${id.slice(0, 64)}`);
 }
 
-/** What a build has said, read when it is asked for. Ends when the build does, or the client goes. */
+/** What a build says, for as long as its reader may know. */
+async function* followedLines(
+  services: Services,
+  caller: Caller,
+  team: TeamScope,
+  id: string,
+  gone: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  using welcome = watchWelcome(services, caller);
+  yield* logLines(team, id, true, AbortSignal.any([gone, welcome.signal]));
+}
+
+/** What a build has said, read when it is asked for. Ends when the build does, or is told to. */
 async function* logLines(
   team: TeamScope,
   id: string,
   follow: boolean,
-  gone: AbortSignal,
+  stop: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   const encoder = new TextEncoder();
   let after = '0';
-  while (!gone.aborted) {
+  while (!stop.aborted) {
     // Asked before the log is read: what it said last is there then.
     const build = await team.templateBuilds.get(id);
     const entries = await team.templateBuilds.logs(id, after, LOG_PAGE_SIZE);
@@ -195,7 +210,7 @@ async function* logLines(
     if (entries.length > 0) continue;
     const done = build === undefined || build.finished_at !== null;
     if (!follow || done) return;
-    await wait(FOLLOW_EVERY_MS, undefined, { signal: gone }).catch(() => undefined);
+    await wait(FOLLOW_EVERY_MS, undefined, { signal: stop }).catch(() => undefined);
   }
 }
 
