@@ -54,7 +54,8 @@ export default defineConfig({
           ...system,
           // Each file has its own host, directories and guests; a guest under emulation keeps about one core busy.
           fileParallelism: true,
-          maxWorkers: 2,
+          // In the lab host, whose processors are emulated too, guests side by side outlast the patience of a boot.
+          maxWorkers: process.env.DORMOUSE_LAB === undefined ? 2 : 1,
           name: 'vm',
           include: ['{packages,apps}/*/src/**/*.vm.test.ts'],
         },

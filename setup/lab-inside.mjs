@@ -44,8 +44,7 @@ for (let attempt = 1; attempt <= ATTEMPTS && !result.before?.usable; attempt++) 
 say(result.before?.usable ? 'KVM works' : `KVM does not work: ${result.before?.reason ?? 'no verdict'}`);
 if (result.before?.usable) {
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${REPORT}`];
-  // One file at a time: guests that boot side by side on emulated processors outlast the patience of a boot.
-  const limits = [`--testTimeout=${plan.testTimeoutMs}`, '--maxWorkers=1'];
+  const limits = [`--testTimeout=${plan.testTimeoutMs}`];
   const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'vm', ...reporters, ...limits];
   result.succeeded = await node([...vitest, ...plan.patterns], 'inherit');
   result.after = verdict();
