@@ -24,6 +24,7 @@ const SERVICES = [
   'apps/control-plane/src/{access/limits,accounts/accounts,teams/teams,audit/audit}.test.ts',
   'apps/control-plane/src/{every-route,reference}/*.test.ts',
   'apps/control-plane/src/{projects/projects,templates/builds}.test.ts',
+  'apps/control-plane/src/observation/*.test.ts',
   'apps/control-plane/src/webhooks/{webhooks,deliveries,sender}.test.ts',
   'apps/cli/src/up/*.test.ts',
   'packages/guest-link/src/agent-*.test.ts',

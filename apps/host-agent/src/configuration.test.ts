@@ -15,6 +15,7 @@ describe('the configuration', () => {
       standbys: 1,
       readySandboxes: 1,
       frozenTemplate: 'base',
+      metricsIntervalMs: 10_000,
     });
     expect(DEFAULT_AGENT_PATH).toMatch(/\/guest\/build\/dormouse-guest$/);
     expect(DEFAULT_RECIPES_DIR).toMatch(/\/images$/);
@@ -33,6 +34,7 @@ describe('the configuration', () => {
       DORMOUSE_STANDBYS: '3',
       DORMOUSE_READY_SANDBOXES: '2',
       DORMOUSE_FREEZE_TEMPLATE: '',
+      DORMOUSE_METRICS_INTERVAL_SEC: '0',
       PATH: '/bin',
     });
     expect(configuration).toEqual({
@@ -47,6 +49,7 @@ describe('the configuration', () => {
       standbys: 3,
       readySandboxes: 2,
       frozenTemplate: undefined,
+      metricsIntervalMs: 0,
     });
   });
 

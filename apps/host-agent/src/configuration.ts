@@ -6,6 +6,8 @@ import { z } from 'zod';
 /** Files that come with the source tree, beside `apps/`. */
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 
+const MS_PER_SEC = 1_000;
+
 /** Sun_path of unix(7) is 108 bytes with its terminator. */
 const MAX_SOCKET_PATH_BYTES = 107;
 const LONGEST_SOCKET = join('vms', `vm${'x'.repeat(16)}`, 'run', 'incoming.sock');
@@ -27,6 +29,7 @@ const environmentSchema = z.object({
   DORMOUSE_STANDBYS: z.coerce.number().int().min(0).max(64).default(1),
   DORMOUSE_READY_SANDBOXES: z.coerce.number().int().min(0).max(64).default(1),
   DORMOUSE_FREEZE_TEMPLATE: z.string().default('base'),
+  DORMOUSE_METRICS_INTERVAL_SEC: z.coerce.number().int().min(0).max(3600).default(10),
 });
 
 /** How a host agent is set up. Paths are absolute. */
@@ -46,6 +49,8 @@ export interface Configuration {
   readonly readySandboxes: number;
   /** Template that is frozen when the agent starts, so that its sandboxes are restored; undefined: none is. */
   readonly frozenTemplate: string | undefined;
+  /** From one measurement of every running sandbox to the next. 0: none is measured. */
+  readonly metricsIntervalMs: number;
 }
 
 /**
@@ -85,5 +90,6 @@ export function readConfiguration(environment: NodeJS.ProcessEnv): Configuration
     standbys: values.DORMOUSE_STANDBYS,
     readySandboxes: values.DORMOUSE_READY_SANDBOXES,
     frozenTemplate: values.DORMOUSE_FREEZE_TEMPLATE === '' ? undefined : values.DORMOUSE_FREEZE_TEMPLATE,
+    metricsIntervalMs: values.DORMOUSE_METRICS_INTERVAL_SEC * MS_PER_SEC,
   };
 }

@@ -10,6 +10,7 @@ import {
   type HostGuard,
   installHostGuard,
   type Kernel,
+  MetricsLoop,
   QemuDriver,
   qemuVersion,
   SandboxHost,
@@ -73,13 +74,19 @@ async function main(): Promise<void> {
     if (count > 0) log.info({ count }, `${count} sandboxes that were paused with the host are back`);
   });
   host.startExpiry();
+  const sampling = new MetricsLoop({
+    list: () => host.list(),
+    log,
+    everyMs: configuration.metricsIntervalMs,
+  });
+  sampling.start();
   const collecting = setInterval(() => void host.collect(), COLLECT_EVERY_MS);
 
   const request = await stopRequested(configuration.supervised);
   clearInterval(collecting);
   await back;
   log.info({ request }, 'stopping');
-  await host.stopExpiry();
+  await Promise.all([host.stopExpiry(), sampling.close()]);
   await server.close();
   if (request === 'shut-down') {
     const { paused, shutDown } = await host.pauseAll('shut down with the host agent');

@@ -2,17 +2,30 @@ import { z } from 'zod';
 import { queryInteger, Timestamp } from './primitives.js';
 
 /** Query of GET …/metrics. */
-export const MetricsQuery = z.object({
-  start: Timestamp.optional().meta({ description: 'Oldest point wanted' }),
-  end: Timestamp.optional().meta({ description: 'Newest point wanted' }),
-});
+export const MetricsQuery = z
+  .object({
+    start: Timestamp.optional().meta({
+      description: 'Oldest point wanted; default: the oldest that is kept',
+    }),
+    end: Timestamp.optional().meta({ description: 'Newest point wanted; default: the present moment' }),
+  })
+  .refine(
+    ({ start, end }) => start === undefined || end === undefined || Date.parse(start) <= Date.parse(end),
+    {
+      path: ['end'],
+      message: 'must not be before start',
+    },
+  );
 
 export const MetricsPoint = z
   .object({
     at: Timestamp,
     uptime_ms: z.int().meta({ description: 'Since its kernel started', example: 60_000 }),
     cpu_count: z.int().meta({ description: 'Virtual CPUs', example: 2 }),
-    cpu_busy_ms: z.int().meta({ description: 'Summed over all CPUs, since boot', example: 4000 }),
+    cpu_busy_ms: z.int().meta({
+      description: 'Summed over all CPUs, since boot: compare two points for the load between them',
+      example: 4000,
+    }),
     cpu_idle_ms: z.int().meta({ description: 'Summed over all CPUs, since boot', example: 116_000 }),
     memory_total_bytes: z.int().meta({ description: 'All memory its kernel has', example: 536_870_912 }),
     memory_available_bytes: z

@@ -6,7 +6,7 @@ import type { MicroVm } from '@dormouse/vmm';
 const GREET_TIMEOUT_MS = 30_000;
 /** Pause before the next attempt after a failed one, so that a guest that talks garbage costs next to nothing. */
 const RETRY_PAUSE_MS = 1_000;
-/** How long an operation waits for the link to come back before it gives up. */
+/** How long an operation waits for the link to come back before it gives up, unless it says so. */
 const GUEST_WAIT_MS = 15_000;
 
 /**
@@ -35,11 +35,11 @@ export class GuestSession {
   /**
    * The guest, as soon as the link stands.
    *
-   * @throws DormouseError `guest_unreachable` when it does not stand within GUEST_WAIT_MS
+   * @throws DormouseError `guest_unreachable` when it does not stand in time
    */
-  async guest(): Promise<Guest> {
+  async guest(timeoutMs: number = GUEST_WAIT_MS): Promise<Guest> {
     const tooLong = new AbortController();
-    const limit = delay(GUEST_WAIT_MS, undefined, { signal: tooLong.signal }).then(() => {
+    const limit = delay(timeoutMs, undefined, { signal: tooLong.signal }).then(() => {
       throw new DormouseError('guest_unreachable', 'the sandbox does not answer', {
         suggestion: 'Its guest may be overloaded or damaged. Try again, or delete the sandbox.',
       });

@@ -21,6 +21,8 @@ export interface SandboxPaths {
   readonly journal: string;
   /** What the guest prints on its console. */
   readonly consoleLog: string;
+  /** What it was doing. */
+  readonly metrics: string;
 }
 
 /** Directory of all sandboxes of a host. */
@@ -63,5 +65,6 @@ export function sandboxPaths(config: HostConfig, id: string): SandboxPaths {
     dir,
     journal: join(dir, 'journal.json'),
     consoleLog: join(dir, 'console.log'),
+    metrics: join(dir, 'metrics.bin'),
   };
 }

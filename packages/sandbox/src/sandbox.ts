@@ -17,6 +17,7 @@ import { type SandboxPaths, sandboxesDir, sandboxPaths } from './host-config.js'
 import type { HostEventKind } from './host-events.js';
 import { type Journal, type PauseCause, type PausedMoment, writeJournal } from './journal.js';
 import { goOn, type LiveVm, powerOff, type StartedVm } from './live-vm.js';
+import { MetricsHistory } from './metrics/history.js';
 import { pauseVm } from './pause.js';
 import type { Policy } from './policy.js';
 import { restoreVm } from './restore.js';
@@ -52,6 +53,8 @@ export interface GuestUse extends Disposable {
  */
 export class Sandbox {
   readonly paths: SandboxPaths;
+  /** What it was doing while it ran. */
+  readonly metrics: MetricsHistory;
   readonly #environment: SandboxEnvironment;
   readonly #log: SandboxLog;
   readonly #queue = new SerialQueue();
@@ -62,6 +65,8 @@ export class Sandbox {
   readonly #activity = new Activity();
   /** Its time has passed, and it is being paused or removed for that: nobody begins anything any more. */
   #expiring = false;
+  /** All memory of its VM is there. */
+  #isLoaded = false;
   /** Restores in a row that broke off. */
   #brokenRestores = 0;
 
@@ -70,6 +75,7 @@ export class Sandbox {
     this.#log = logOf(environment.log, journal.id);
     this.#journal = journal;
     this.paths = sandboxPaths(environment.config, journal.id);
+    this.metrics = new MetricsHistory(this.paths.metrics);
   }
 
   get id(): string {
@@ -101,6 +107,15 @@ export class Sandbox {
   /** Process id of the VM while there is one. */
   get vmPid(): number | undefined {
     return this.#live?.vm.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#journal.state === 'running' && !this.#expiring;
+  }
+
+  /** It runs, and all of its memory is there. */
+  get isSettled(): boolean {
+    return this.isRunning && this.#live !== undefined && this.#isLoaded;
   }
 
   /** Whether it holds memory, or is about to. */
@@ -223,9 +238,14 @@ export class Sandbox {
     }
   }
 
-  /** The guest of a running sandbox, for looking at it: no activity. @throws DormouseError like `guest` */
-  async observe(): Promise<Guest> {
-    return await this.#usable().session.guest();
+  /**
+   * The guest of a running sandbox, for looking at it: no activity.
+   *
+   * @param timeoutMs how long its link may take to stand, default 15,000
+   * @throws DormouseError like `guest`
+   */
+  async observe(timeoutMs?: number): Promise<Guest> {
+    return await this.#usable().session.guest(timeoutMs);
   }
 
   /** What its restore was like, once all memory is there; undefined after a boot, and when it broke off. */
@@ -336,11 +356,13 @@ export class Sandbox {
 
   #adopt(live: LiveVm): void {
     this.#live = live;
+    this.#isLoaded = live.loading === undefined;
     this.#activity.touch();
     void live.vm.exited.then((exit) => this.#queue.run(() => this.#onExit(live, exit))).catch(() => {});
     void live.loading?.then((result) => {
       if (result instanceof DormouseError) return this.#queue.run(() => this.#onLoadFailure(live, result));
       this.#brokenRestores = 0;
+      if (this.#live === live) this.#isLoaded = true;
     });
   }
 

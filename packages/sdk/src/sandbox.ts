@@ -146,7 +146,10 @@ export class Sandbox implements AsyncDisposable {
     return this.#follow({ type: 'attach', pid, backlog: options.backlog ?? true }, options.signal);
   }
 
-  /** Measurements, oldest first. */
+  /**
+   * What it was doing while it ran, oldest first: every 10 s of the last hour, every 5 min of the last day that it ran,
+   * and the present moment when it runs. Paused, what was until then.
+   */
   async metrics(
     options: CallOptions & { readonly start?: Date; readonly end?: Date } = {},
   ): Promise<readonly MetricsPoint[]> {

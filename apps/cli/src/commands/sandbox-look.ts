@@ -2,9 +2,16 @@ import type { ProcessInfo } from '@dormouse/sdk';
 import type { Command } from 'commander';
 import { type ConnectionFlags, wholeNumber } from './options.js';
 
+interface MetricsFlags extends ConnectionFlags {
+  readonly last: number;
+}
+
 interface LogsFlags extends ConnectionFlags {
   readonly bytes?: number;
 }
+
+const DEFAULT_MINUTES = 10;
+const MS_PER_MINUTE = 60_000;
 
 export function addSandboxLook(leaf: (name: string) => Command): void {
   leaf('info <id>')
@@ -29,6 +36,24 @@ export function addSandboxLook(leaf: (name: string) => Command): void {
       if (flags.json) return answerJson(processes);
       const { processRows } = await import('../sandbox/rows.js');
       answerTable(['PID', 'STATE', 'USER', 'AGE', 'TAG', 'COMMAND'], processRows(processes, Date.now()));
+    });
+
+  leaf('metrics <id>')
+    .description('show what a sandbox was doing while it ran, oldest first')
+    .option(
+      '--last <minutes>',
+      'how far back; of a paused one, before it was paused',
+      wholeNumber(1, Number.MAX_SAFE_INTEGER / MS_PER_MINUTE),
+      DEFAULT_MINUTES,
+    )
+    .action(async (id: string, flags: MetricsFlags) => {
+      const { connect } = await import('../connection.js');
+      const { answerJson, answerTable } = await import('../terminal/answer.js');
+      const { metricsRows, newestPoints } = await import('../sandbox/metrics-rows.js');
+      const sandbox = await connect(flags).sandboxes.connect(id);
+      const points = newestPoints(await sandbox.metrics(), flags.last * MS_PER_MINUTE);
+      if (flags.json) return answerJson(points);
+      answerTable(['AT', 'CPU', 'MEMORY', 'DISK', 'PROCESSES'], metricsRows(points));
     });
 
   leaf('logs <id>')

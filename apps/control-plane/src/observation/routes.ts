@@ -2,13 +2,14 @@ import {
   Logs,
   LogsQuery,
   Metrics,
+  type MetricsPoint,
   MetricsQuery,
   type Process,
   ProcessList,
   SignalProcessQuery,
 } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
-import type { Process as HostProcess } from '@dormouse/host-api';
+import type { MetricsPoint as HostMetricsPoint, Process as HostProcess } from '@dormouse/host-api';
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import type { Services } from '../context.js';
@@ -56,7 +57,8 @@ const metrics = createRoute({
   operationId: 'getSandboxMetrics',
   tags: ['Observation'],
   summary: 'CPU, memory and disk',
-  description: 'The present moment. `start` and `end` leave it out when it is not between them.',
+  description:
+    'What it was doing while it ran, oldest first: a point every 10 s of the last hour, every 5 min of the last day that it ran, and the present moment when it runs. Of a paused sandbox, what was until then. `start` and `end` choose.',
   request: { params: SandboxParams, query: MetricsQuery },
   responses: { 200: json(Metrics, 'What was measured'), ...guestErrors },
 });
@@ -94,27 +96,13 @@ export function observationRoutes({ host }: Services): App {
 
   part.openapi(metrics, async (c) => {
     const { start, end } = c.req.valid('query');
-    const { id } = await findRunning(c.get('team'), c.req.valid('param').id);
-    const now = new Date();
-    const wanted =
-      (start === undefined || new Date(start) <= now) && (end === undefined || now <= new Date(end));
-    if (!wanted) return c.json({ points: [] }, 200);
-    const measured = await hostCall(host.getMetrics({ sandboxId: id }, timeout));
-    const point = {
-      at: now.toISOString(),
-      uptime_ms: Number(measured.uptimeMs),
-      cpu_count: measured.cpuCount,
-      cpu_busy_ms: Number(measured.cpuBusyMs),
-      cpu_idle_ms: Number(measured.cpuIdleMs),
-      memory_total_bytes: Number(measured.memoryTotalBytes),
-      memory_available_bytes: Number(measured.memoryAvailableBytes),
-      memory_cached_bytes: Number(measured.memoryCachedBytes),
-      disk_total_bytes: Number(measured.diskTotalBytes),
-      disk_used_bytes: Number(measured.diskUsedBytes),
-      disk_available_bytes: Number(measured.diskAvailableBytes),
-      process_count: measured.processCount,
+    const { id } = await findSandbox(c.get('team'), c.req.valid('param').id);
+    const range = {
+      ...(start === undefined ? {} : { fromMs: BigInt(Date.parse(start)) }),
+      ...(end === undefined ? {} : { toMs: BigInt(Date.parse(end)) }),
     };
-    return c.json({ points: [point] }, 200);
+    const answer = await hostCall(host.getMetrics({ sandboxId: id, ...range }, timeout));
+    return c.json({ points: answer.points.map(presentPoint) }, 200);
   });
 
   part.openapi(logs, async (c) => {
@@ -140,5 +128,23 @@ function presentProcess(process: HostProcess): Process {
     started_at: new Date(Number(process.startedAtMs)).toISOString(),
     exit_code: end?.exit_code ?? null,
     signal: end?.signal ?? null,
+  };
+}
+
+/** A moment as the API tells it. */
+function presentPoint(point: HostMetricsPoint): MetricsPoint {
+  return {
+    at: new Date(Number(point.atMs)).toISOString(),
+    uptime_ms: Number(point.uptimeMs),
+    cpu_count: point.cpuCount,
+    cpu_busy_ms: Number(point.cpuBusyMs),
+    cpu_idle_ms: Number(point.cpuIdleMs),
+    memory_total_bytes: Number(point.memoryTotalBytes),
+    memory_available_bytes: Number(point.memoryAvailableBytes),
+    memory_cached_bytes: Number(point.memoryCachedBytes),
+    disk_total_bytes: Number(point.diskTotalBytes),
+    disk_used_bytes: Number(point.diskUsedBytes),
+    disk_available_bytes: Number(point.diskAvailableBytes),
+    process_count: point.processCount,
   };
 }

@@ -27,7 +27,7 @@ export function guestScript(): HostScript {
     },
     makeDirectory: ({ path }) => ({ entry: entry(path) }),
     removeFile: () => ({}),
-    getMetrics: () => ({ uptimeMs: 1000n, cpuCount: 2 }),
+    getMetrics: () => ({ points: [{ atMs: BigInt(Date.now()), uptimeMs: 1000n, cpuCount: 2 }] }),
     readConsole: () => ({ data: Buffer.from('booted\n') }),
   };
 }

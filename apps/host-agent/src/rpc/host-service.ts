@@ -1,6 +1,6 @@
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { HostService } from '@dormouse/host-api';
-import { type Guest, listTemplates, type SandboxHost } from '@dormouse/sandbox';
+import { type Guest, listTemplates, readMetrics, type SandboxHost } from '@dormouse/sandbox';
 import type { HostFacts } from '../host-facts.js';
 import type { RpcBoundary } from './boundary.js';
 import { watchEvents } from './events.js';
@@ -10,6 +10,7 @@ import {
   entryMessage,
   eventMessage,
   forkMessage,
+  metricsMessage,
   policyOf,
   processMessage,
   sandboxMessage,
@@ -20,6 +21,7 @@ import {
 
 const DEFAULT_CONSOLE_BYTES = 65_536;
 const MAX_CONSOLE_BYTES = 1024 * 1024;
+const END_OF_TIME = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** The service on top of a host's sandboxes. Every method validates, acts and answers; the boundary maps errors. */
 export function hostService(
@@ -141,22 +143,10 @@ export function hostService(
         return {};
       }),
 
-    getMetrics: ({ sandboxId }, { signal }) =>
+    getMetrics: ({ sandboxId, fromMs = 0n, toMs = END_OF_TIME }) =>
       answer(async () => {
-        const metrics = await (await host.get(sandboxId).observe()).metrics({ signal });
-        return {
-          uptimeMs: BigInt(metrics.uptimeMs),
-          cpuCount: metrics.cpuCount,
-          cpuBusyMs: BigInt(metrics.cpuBusyMs),
-          cpuIdleMs: BigInt(metrics.cpuIdleMs),
-          memoryTotalBytes: metrics.memoryTotalBytes,
-          memoryAvailableBytes: metrics.memoryAvailableBytes,
-          memoryCachedBytes: metrics.memoryCachedBytes,
-          diskTotalBytes: metrics.diskTotalBytes,
-          diskUsedBytes: metrics.diskUsedBytes,
-          diskAvailableBytes: metrics.diskAvailableBytes,
-          processCount: metrics.processes,
-        };
+        const range = { fromMs: Number(fromMs), toMs: Number(toMs) };
+        return { points: (await readMetrics(host.get(sandboxId), range)).map(metricsMessage) };
       }),
     readConsole: ({ sandboxId, maxBytes }) =>
       answer(async () => {

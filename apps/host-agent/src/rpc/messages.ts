@@ -6,6 +6,7 @@ import type {
   HostEvent,
   HostEventKind,
   HostState,
+  MetricsPoint,
   PauseCause,
   Policy,
   ProcessInfo,
@@ -148,6 +149,24 @@ export function snapshotMessage(
     createdAtMs: BigInt(snapshot.createdAtMs),
     sandboxId: snapshot.sandboxId,
     parentId: snapshot.parentId ?? '',
+  });
+}
+
+/** A moment of a sandbox as the control plane sees it. */
+export function metricsMessage(point: MetricsPoint): api.MetricsPoint {
+  return create(api.MetricsPointSchema, {
+    atMs: BigInt(point.atMs),
+    uptimeMs: BigInt(point.uptimeMs),
+    cpuCount: point.cpuCount,
+    cpuBusyMs: BigInt(point.cpuBusyMs),
+    cpuIdleMs: BigInt(point.cpuIdleMs),
+    memoryTotalBytes: BigInt(point.memoryTotalBytes),
+    memoryAvailableBytes: BigInt(point.memoryAvailableBytes),
+    memoryCachedBytes: BigInt(point.memoryCachedBytes),
+    diskTotalBytes: BigInt(point.diskTotalBytes),
+    diskUsedBytes: BigInt(point.diskUsedBytes),
+    diskAvailableBytes: BigInt(point.diskAvailableBytes),
+    processCount: point.processCount,
   });
 }
 

@@ -65,11 +65,15 @@ function environmentOf(dataDir: string): NodeJS.ProcessEnv {
   };
 }
 
-/** Starts a host agent on empty directories, with the assets of DORMOUSE_ASSETS_DIR. */
-export async function agentHost(): Promise<AgentHost> {
+/**
+ * Starts a host agent on empty directories, with the assets of DORMOUSE_ASSETS_DIR.
+ *
+ * @param environment what it is told besides
+ */
+export async function agentHost(environment: NodeJS.ProcessEnv = {}): Promise<AgentHost> {
   const dataDir = await mkdtemp(join(tmpdir(), 'dormouse-'));
   await chmod(dataDir, 0o711);
-  const host = new AgentProcess(dataDir);
+  const host = new AgentProcess(dataDir, environment);
   await host.start();
   return host;
 }
@@ -86,10 +90,12 @@ export async function runAgent(environment: NodeJS.ProcessEnv): Promise<AgentExi
 class AgentProcess implements AgentHost {
   readonly dataDir: string;
   readonly socketPath: string;
+  readonly #environment: NodeJS.ProcessEnv;
   #running: Running | undefined;
 
-  constructor(dataDir: string) {
+  constructor(dataDir: string, environment: NodeJS.ProcessEnv) {
     this.dataDir = dataDir;
+    this.#environment = environment;
     this.socketPath = join(dataDir, 'host-agent.sock');
   }
 
@@ -104,7 +110,7 @@ class AgentProcess implements AgentHost {
   async start(): Promise<void> {
     const child = spawn(process.execPath, [MAIN], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: environmentOf(this.dataDir),
+      env: { ...environmentOf(this.dataDir), ...this.#environment },
     });
     const closed = exitOf(child);
     const ready = once(createInterface({ input: child.stdout! }), 'line') as Promise<[string]>;
