@@ -163,14 +163,14 @@ describe('every pair of states in the same generation', () => {
     }
   });
 
-  test('paused', () => {
+  test('hazard 9: paused, when a resume that was given up has come about after all, which nobody else tells', () => {
     const expected = {
       pending: NOTHING,
-      running: follow('running'),
-      snapshotting: follow('running'),
+      running: follow('running', 1, null, false),
+      snapshotting: follow('running', 1, null, false),
       pausing: NOTHING,
       paused: NOTHING,
-      resuming: follow('resuming'),
+      resuming: follow('resuming', 1, null, false),
       stopping: NOTHING,
       stopped: ENDED,
       nowhere: { action: 'note', reason: LOST_BY_HOST },

@@ -254,9 +254,14 @@ function ended(host: HostView | undefined): Decision {
   return { action: 'record_stopped', reason, told: host !== undefined };
 }
 
-/** Whether the host did it by itself, and so tells of it. It resumes by itself what nobody was asked to resume. */
+/**
+ * Whether the host did it by itself, and so tells of it. It resumes by itself what nobody was asked to resume, in a
+ * generation of its own: what runs in the generation of a row that is `paused` was asked for by somebody who was told
+ * that it had failed, or who is gone.
+ */
 function isTold(row: RowView, host: HostView, to: 'running' | 'paused' | 'resuming'): boolean {
   if (to === 'paused') return host.pauseCause !== null;
+  if (row.state === 'paused') return host.generation > row.generation;
   return row.state !== 'pausing' && row.state !== 'resuming';
 }
 
