@@ -32,7 +32,8 @@ function scene(...ids: string[]) {
   function put(id: string, changes: Partial<ExpiryView> = {}): void {
     const policy = { ...DEFAULT_POLICY, timeoutSec: 10 };
     const lastActiveMs = clock.monotonicMs();
-    sandboxes.set(id, { id, expiry: { state: 'running', policy, inUse: false, lastActiveMs, ...changes } });
+    const view = { state: 'running', policy, removing: false, inUse: false, lastActiveMs } as const;
+    sandboxes.set(id, { id, expiry: { ...view, ...changes } });
   }
   /** As a sandbox that somebody uses sees itself. */
   function use(id: string): void {

@@ -7,6 +7,7 @@ const LAST = 1_000_000;
 const view = (changes: Partial<ExpiryView> = {}): ExpiryView => ({
   state: 'running',
   policy: { ...DEFAULT_POLICY, timeoutSec: 60 },
+  removing: false,
   inUse: false,
   lastActiveMs: LAST,
   ...changes,
@@ -58,6 +59,14 @@ describe('hazard 22: a sandbox', () => {
     const used = view({ failed, lastActiveMs: atMs + 1 });
     expect(decideExpiry(used, atMs + 60_000)).toBe('wait');
     expect(decideExpiry(used, atMs + 60_001)).toBe('pause');
+  });
+
+  test('hazard 16: whose removal has begun is removed, and tried again with back-off like a pause', () => {
+    const removing = view({ state: 'stopping', removing: true });
+    expect(decideExpiry(removing, LAST)).toBe('kill');
+    const failed = { attempts: 1, atMs: LAST };
+    expect(decideExpiry({ ...removing, failed }, LAST + 4_999)).toBe('wait');
+    expect(decideExpiry({ ...removing, failed }, LAST + 5_000)).toBe('kill');
   });
 
   test('is tried again after 5 s, then ever more rarely, down to every five minutes', () => {

@@ -5,6 +5,8 @@ import type { Policy } from './policy.js';
 export interface ExpiryView {
   readonly state: HostState;
   readonly policy: Policy;
+  /** It is `stopping` because its time has passed, not because somebody asked for that. */
+  readonly removing: boolean;
   /** Something is under way in it. */
   readonly inUse: boolean;
   readonly lastActiveMs: number;
@@ -26,15 +28,19 @@ export function retryDelayMs(attempts: number): number {
 
 /**
  * Whether the time of a sandbox has passed. Only one that runs and in which nothing is under way can time out, so
- * nothing is ever cut in the middle. After a failure it is tried again, ever more rarely, until somebody uses it.
+ * nothing is ever cut in the middle; a removal that has begun is finished. After a failure it is tried again, ever more
+ * rarely, until somebody uses it.
  */
 export function decideExpiry(view: ExpiryView, nowMs: number): ExpiryDecision {
   const { timeoutSec, onTimeout } = view.policy;
+  if (view.removing) return isItsTurn(view, nowMs) ? 'kill' : 'wait';
   if (view.state !== 'running' || timeoutSec === 0 || view.inUse) return 'wait';
   if (nowMs - view.lastActiveMs < timeoutSec * MS_PER_SEC) return 'wait';
-  const { failed } = view;
-  if (failed !== undefined && failed.atMs >= view.lastActiveMs) {
-    if (nowMs - failed.atMs < retryDelayMs(failed.attempts)) return 'wait';
-  }
-  return onTimeout;
+  return isItsTurn(view, nowMs) ? onTimeout : 'wait';
+}
+
+/** Whether it has not failed since its last use, or long enough ago. */
+function isItsTurn({ failed, lastActiveMs }: ExpiryView, nowMs: number): boolean {
+  if (failed === undefined || failed.atMs < lastActiveMs) return true;
+  return nowMs - failed.atMs >= retryDelayMs(failed.attempts);
 }

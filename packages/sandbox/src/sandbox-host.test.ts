@@ -162,6 +162,38 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
   });
 
+  test.each([
+    ['timeout', [['killed', A]]],
+    [undefined, []],
+  ] as const)(
+    'hazard 16: what cannot be removed (because of: %s) keeps nobody from coming back, and is removed later',
+    async (stopCause, told) => {
+      await using host = await testHost();
+      const layer = 'ly0123456789abcdefghij';
+      const disk = { layers: [layer], base: { kind: 'image', id: 'img0123456789abcdefghij' } } as const;
+      await host.leave(journalOf(A, { state: 'stopping', stopCause, disk: { ...disk, layers: [layer] } }));
+      await host.leave(journalOf(B, { state: 'stopped' }));
+      const inTheWay = join(layersDir(host.config), `${layer}.qcow2`);
+      await mkdir(inTheWay, { recursive: true });
+      const opened = await host.open();
+      expect(host.warnings).toEqual(['what a crash had interrupted cannot be finished yet']);
+      expect(opened.list().map(({ id, journal }) => [id, journal.state])).toEqual([
+        [A, 'stopping'],
+        [B, 'stopped'],
+      ]);
+      await expect(opened.destroy(A)).rejects.toMatchObject({ code: 'ERR_FS_EISDIR' });
+      await rm(inTheWay, { recursive: true });
+      if (stopCause === undefined) await opened.destroy(A);
+      else opened.startExpiry();
+      await expect
+        .poll(() => opened.list().map(({ id }) => id), { timeout: 30_000, interval: 50 })
+        .toEqual([B]);
+      await opened.stopExpiry();
+      expect(await host.state()).toEqual({ sandboxes: [B], memory: [], slots: [], layers: [] });
+      expect(opened.events.pending().map(({ kind, sandboxId: id }) => [kind, id])).toEqual(told);
+    },
+  );
+
   test('sets a sandbox aside whose journal cannot be understood, frees its memory, and leaves the rest alone', async () => {
     await using host = await testHost();
     await host.leave(journalOf(A));

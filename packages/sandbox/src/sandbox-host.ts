@@ -372,7 +372,10 @@ export class SandboxHost {
 
   async #onExpiryFailed(id: string, error: Error): Promise<void> {
     const sandbox = this.#sandboxes.get(id);
-    this.#environment.log.warn({ sandboxId: id, err: error }, 'its time has passed, but it was not paused');
+    this.#environment.log.warn(
+      { sandboxId: id, err: error },
+      'its time has passed, but it was neither paused nor removed',
+    );
     if (sandbox?.journal.state === 'running') await sandbox.tell('pause_failed', error.message);
   }
 
@@ -562,15 +565,29 @@ export class SandboxHost {
     for (const sandbox of this.list()) {
       const { state } = sandbox.journal;
       if (state === 'pending' || state === 'stopping') {
-        await sandbox.destroy();
-        this.#forget(sandbox);
-        log.info({ sandboxId: sandbox.id, state }, 'finished what a crash had interrupted');
+        await this.#finishRemoval(sandbox);
         continue;
       }
       if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
       log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
     }
     await layers.sweep(() => layersOf(this.list().map(({ journal }) => journal)));
+  }
+
+  /** What cannot be removed now keeps no other sandbox from coming back: whoever wanted it gone asks again. */
+  async #finishRemoval(sandbox: Sandbox): Promise<void> {
+    const { log } = this.#environment;
+    const { id, journal } = sandbox;
+    try {
+      await sandbox.destroy();
+      this.#forget(sandbox);
+      log.info({ sandboxId: id, state: journal.state }, 'finished what a crash had interrupted');
+    } catch (error) {
+      log.warn(
+        { sandboxId: id, err: fromUnknown(error) },
+        'what a crash had interrupted cannot be finished yet',
+      );
+    }
   }
 }
 

@@ -99,9 +99,10 @@ export class Sandbox {
 
   /** What decides when it times out. */
   get expiry(): ExpiryView {
-    const { state, policy } = this.#journal;
+    const { state, policy, stopCause } = this.#journal;
     const { inUse, lastMonotonicMs: lastActiveMs } = this.#activity;
-    return { state, policy, inUse, lastActiveMs };
+    const removing = state === 'stopping' && stopCause === 'timeout';
+    return { state, policy, removing, inUse, lastActiveMs };
   }
 
   /** Process id of the VM while there is one. */
@@ -149,15 +150,17 @@ export class Sandbox {
 
   /**
    * Pauses it, or frees everything, because its time has passed: unless it does not run, or `isDue` says when its turn
-   * comes that it is not so any more. Whether it did. When it fails it runs on.
+   * comes that it is not so any more. Whether it did. When a pause fails it runs on; a removal that fails is finished by
+   * the next call.
    */
   expire(isDue: () => boolean): Promise<boolean> {
     return this.#queue.run(async () => {
-      if (this.#journal.state !== 'running' || !isDue()) return false;
+      const { state, removing, policy } = this.expiry;
+      if ((state !== 'running' && !removing) || !isDue()) return false;
       this.#expiring = true;
       try {
-        if (this.#journal.policy.onTimeout === 'pause') await this.#pause('full', 'timeout');
-        else await this.#kill();
+        if (removing || policy.onTimeout === 'kill') await this.#kill();
+        else await this.#pause('full', 'timeout');
       } finally {
         this.#expiring = false;
       }
@@ -294,10 +297,15 @@ export class Sandbox {
     });
   }
 
-  /** Frees everything: process, RAM, layers, sockets, journal. Equal calls join. */
+  /** Frees everything: process, RAM, layers, sockets, journal. Equal calls join; one that fails can be repeated. */
   destroy(): Promise<void> {
     this.#abort.abort();
-    this.#destroying ??= this.#queue.run(() => this.#removeEverything());
+    this.#destroying ??= this.#queue
+      .run(() => this.#removeEverything())
+      .catch((error: unknown) => {
+        this.#destroying = undefined;
+        throw error;
+      });
     return this.#destroying;
   }
 
@@ -622,7 +630,7 @@ export class Sandbox {
     const { paths } = this;
     const present = await readdir(paths.dir).catch(() => undefined);
     const { stopCause, generation } = this.#journal;
-    if (stopCause === 'timeout')
+    if (stopCause === 'timeout' && present !== undefined)
       await this.tell('killed', this.#timedOut(), `${this.id} killed ${generation}`);
     if (present !== undefined && !isFinal(this.#journal.state)) await this.#record({ state: 'stopping' });
     await this.#endVm(new DormouseError('not_found', 'the sandbox was deleted'));
@@ -646,7 +654,10 @@ export class Sandbox {
     const { slots } = this.#environment;
     const { vm } = this.#journal;
     const slot = live?.slot ?? (vm === undefined ? undefined : await slots.adopt(vm));
-    if (slot !== undefined) await slots.release(slot);
+    if (slot === undefined) return;
+    await slots.release(slot);
+    // Given up once: whoever comes here again must not free the user of another VM.
+    this.#journal = { ...this.#journal, vm: undefined };
   }
 
   /** What there is of a sandbox that may be used. @throws DormouseError `invalid_state` */
