@@ -10,12 +10,16 @@ export const HOST_BOOT_TIMEOUT_MS = 300_000;
 /** How long a fork may take: its children are restored a few at a time. */
 export const HOST_FORK_TIMEOUT_MS = 600_000;
 
-/** The answer of a host call, with the host's errors in our own terms. */
-export async function hostCall<Answer>(call: Promise<Answer>): Promise<Answer> {
+/**
+ * The answer of a host call, with the host's errors in our own terms.
+ *
+ * @param signal what the call can be cancelled by, if anything
+ */
+export async function hostCall<Answer>(call: Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
   try {
     return await call;
   } catch (error) {
-    throw fromConnectError(error);
+    throw fromConnectError(error, signal?.aborted ?? false);
   }
 }
 

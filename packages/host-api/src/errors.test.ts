@@ -58,6 +58,15 @@ describe('an error between host agent and control plane', () => {
     });
   });
 
+  test('of a call that was cut off, though nobody has cancelled it, says that the host is away', () => {
+    expect(fromConnectError(new ConnectError('stream closed', Code.Canceled), false)).toMatchObject({
+      code: 'unavailable',
+      message: 'the host agent cannot be reached: stream closed',
+    });
+    const told = toConnectError(new DormouseError('cancelled', 'the boot was cancelled'));
+    expect(fromConnectError(told, false)).toMatchObject({ code: 'cancelled' });
+  });
+
   test('that has been translated already is left alone', () => {
     const ours = new DormouseError('no_space', 'full');
     expect(fromConnectError(ours)).toBe(ours);

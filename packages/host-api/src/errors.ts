@@ -15,8 +15,12 @@ export function toConnectError(thrown: unknown): ConnectError {
   );
 }
 
-/** An error as the control plane received it. Without our detail it came from the transport: the host is unavailable. */
-export function fromConnectError(thrown: unknown): DormouseError {
+/**
+ * An error as the control plane received it. Without our detail it came from the transport: the host is unavailable.
+ *
+ * @param cancelled false: nobody on this side has cancelled the call, so one that was cut off was lost with its host
+ */
+export function fromConnectError(thrown: unknown, cancelled = true): DormouseError {
   if (thrown instanceof DormouseError) return thrown;
   const error = ConnectError.from(thrown);
   const info = error.findDetails(ErrorInfoSchema)[0];
@@ -24,7 +28,7 @@ export function fromConnectError(thrown: unknown): DormouseError {
     const suggestion = info.suggestion === '' ? {} : { suggestion: info.suggestion };
     return new DormouseError(info.code, error.rawMessage, { cause: error, ...suggestion });
   }
-  if (error.code === Code.Canceled)
+  if (error.code === Code.Canceled && cancelled)
     return new DormouseError('cancelled', 'the call was cancelled', { cause: error });
   if (error.code === Code.DeadlineExceeded) {
     return new DormouseError('timeout', 'the host agent did not answer in time', { cause: error });

@@ -33,8 +33,7 @@ export async function upload(
       throw error;
     }
   }
-  const { entry } = await hostCall(
-    host.writeFile(requests(), { signal: AbortSignal.any([signal, broken.signal]) }),
-  );
+  const either = AbortSignal.any([signal, broken.signal]);
+  const { entry } = await hostCall(host.writeFile(requests(), { signal: either }), either);
   return expected(entry, 'the file');
 }
