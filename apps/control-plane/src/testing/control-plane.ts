@@ -59,7 +59,33 @@ export async function startTestControlPlane(
 ): Promise<TestControlPlane> {
   const database = await startTemporaryDatabase();
   const host = await startScriptedHost();
-  const store = await Store.open({ databaseUrl: database.databaseUrl });
+  const plane = await startOn(database.databaseUrl, host, access, webhooks);
+  return {
+    ...plane,
+    close: async () => {
+      await plane.close();
+      await host.close();
+      await database.close();
+    },
+  };
+}
+
+/** Another control plane on the database and host of one; to be closed before that one. */
+export async function startBeside(
+  { databaseUrl, host }: TestControlPlane,
+  access: Partial<AccessOptions> = {},
+  webhooks: Partial<SenderOptions> = {},
+): Promise<TestControlPlane> {
+  return await startOn(databaseUrl, host, access, webhooks);
+}
+
+async function startOn(
+  databaseUrl: string,
+  host: ScriptedHost,
+  access: Partial<AccessOptions>,
+  webhooks: Partial<SenderOptions>,
+): Promise<TestControlPlane> {
+  const store = await Store.open({ databaseUrl });
   await store.system.lease.renew();
   let logged = '';
   const sink = new PassThrough();
@@ -67,7 +93,7 @@ export async function startTestControlPlane(
     logged += chunk.toString('utf8');
   });
   const log = createLogger('debug', sink);
-  const buildJobs = await openBuildJobs(database.databaseUrl, log);
+  const buildJobs = await openBuildJobs(databaseUrl, log);
   const services: Services = {
     store,
     host: host.client,
@@ -92,7 +118,7 @@ export async function startTestControlPlane(
   };
   return {
     url: server.url,
-    databaseUrl: database.databaseUrl,
+    databaseUrl,
     host,
     services,
     server,
@@ -109,9 +135,7 @@ export async function startTestControlPlane(
       await server.stop();
       await following;
       await buildJobs.close();
-      await host.close();
       await store.close();
-      await database.close();
     },
   };
 }
