@@ -20,6 +20,7 @@ import { type Logger, pino } from 'pino';
 import { type Configuration, readConfiguration } from './configuration.js';
 import { prepareDataDirectory } from './data-directory.js';
 import { HostFacts, hostId } from './host-facts.js';
+import { createHostMetrics } from './metrics/host-metrics.js';
 import { RpcBoundary } from './rpc/boundary.js';
 import { hostService } from './rpc/host-service.js';
 import { listenRpc, refuseSecondAgent } from './rpc-server.js';
@@ -45,12 +46,15 @@ async function main(): Promise<void> {
   }
   const config = await hostConfig(configuration, kernel);
   const guard = await guardHost(configuration, log);
+  const id = await hostId(configuration.dataDir);
+  const metrics = createHostMetrics(id);
   const host = await SandboxHost.open({
     config,
     driver: new QemuDriver(),
     accelerator: config.accelerator,
     kernel,
     log,
+    observer: metrics.observer,
     standbys: configuration.standbys,
     readySandboxes: configuration.readySandboxes,
     freezeTemplates: configuration.frozenTemplate !== undefined,
@@ -58,12 +62,15 @@ async function main(): Promise<void> {
   if (configuration.frozenTemplate !== undefined)
     await freezeTemplate(host, configuration.frozenTemplate, log);
   const facts = new HostFacts(
-    await hostId(configuration.dataDir),
+    id,
     { agent: version, qemu: (await qemuVersion()) ?? 'none', kernel: kernel.version },
     config.accelerator,
   );
   const server = await listenRpc(configuration.socketPath, (router) => {
-    router.service(HostService, hostService(host, facts, configuration.assetsDir, new RpcBoundary(log)));
+    router.service(
+      HostService,
+      hostService(host, facts, metrics, configuration.assetsDir, new RpcBoundary(log)),
+    );
   });
   process.stdout.write(
     `${JSON.stringify({ ready: true, socket: configuration.socketPath, accelerator: config.accelerator })}\n`,

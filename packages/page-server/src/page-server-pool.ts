@@ -29,6 +29,11 @@ export class PageServerPool {
     this.#lingerMs = options.lingerMs ?? LINGER_MS;
   }
 
+  /** How many wait, and how many are at work. */
+  get counts(): { readonly idle: number; readonly busy: number } {
+    return { idle: this.#idle.length, busy: this.#busy.size };
+  }
+
   /** Starts what shall wait. Failures are left to the first one who needs a process. */
   fill(): Promise<void> {
     this.#filling ??= this.#fill().finally(() => {

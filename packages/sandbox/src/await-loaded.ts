@@ -15,7 +15,7 @@ const NOTHING_SERVED: Served = {
   bytesSent: 0,
   untilRunningMs: 0,
   untilLoadedMs: 0,
-  requestLatencyUs: { p50: 0, p95: 0, max: 0 },
+  requestLatencyUs: { p50: 0, p95: 0, max: 0, sum: 0, counts: [] },
 };
 
 /** Waits until all memory of a VM is there. The page server of a restore outlives an agent; this only watches it. */

@@ -7,6 +7,7 @@ import type { SandboxEnvironment } from './environment.js';
 import { wakeNew } from './identity.js';
 import type { StartedVm } from './live-vm.js';
 import { machineSpec } from './machine.js';
+import { inPhases } from './phases.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import type { VmSlot } from './vm-slots.js';
 
@@ -72,32 +73,32 @@ function lastFailure(attempt: number, error: DormouseError): DormouseError {
   );
 }
 
-async function bootOnce(
+function bootOnce(
   environment: SandboxEnvironment,
   { spec, consoleLogPath }: BootRequest,
   slot: VmSlot,
   diskPath: string,
   signal: AbortSignal,
 ): Promise<{ readonly vm: MicroVm; readonly link: GuestLink }> {
-  const { kernel, driver } = environment;
-  const vm = await driver.boot(
-    {
-      ...machineSpec(environment, spec, slot),
-      kernelPath: kernel.vmlinuxPath,
-      initramfsPath: kernel.initramfsPath,
-      diskPath,
-      consoleLogPath,
-    },
-    signal,
-  );
-  try {
-    const link = await greetGuest(vm, BOOT_TIMEOUT_MS[environment.accelerator], signal);
-    await wakeNew(new Guest(link), spec);
-    return { vm, link };
-  } catch (error) {
-    await vm.kill();
-    throw error;
-  }
+  const { kernel, driver, accelerator } = environment;
+  const machine = {
+    ...machineSpec(environment, spec, slot),
+    kernelPath: kernel.vmlinuxPath,
+    initramfsPath: kernel.initramfsPath,
+    diskPath,
+    consoleLogPath,
+  };
+  return inPhases(environment, 'boot', async (phase) => {
+    const vm = await phase('start', () => driver.boot(machine, signal));
+    try {
+      const link = await phase('greet', () => greetGuest(vm, BOOT_TIMEOUT_MS[accelerator], signal));
+      await phase('wake', () => wakeNew(new Guest(link), spec));
+      return { vm, link };
+    } catch (error) {
+      await vm.kill();
+      throw error;
+    }
+  });
 }
 
 /** The greeting is answered when the guest's agent is up; a VM that ends before that fails it at once. */

@@ -11,6 +11,7 @@ import {
   holdGuest,
 } from './freeze.js';
 import { parentsOf } from './parents.js';
+import { inPhases, type PhaseRunner } from './phases.js';
 
 /** A checkpoint, and what its sandbox does about it. */
 export interface CheckpointRequest extends Freezable {
@@ -38,14 +39,24 @@ export interface Checkpointed {
  *
  * @throws DormouseError `no_space`, `pause_failed`, `guest_unreachable`
  */
-export async function checkpoint(
+export function checkpoint(
   environment: SandboxEnvironment,
   request: CheckpointRequest,
 ): Promise<Checkpointed> {
+  return inPhases(environment, 'checkpoint', (phase) => keepMoment(environment, request, phase));
+}
+
+async function keepMoment(
+  environment: SandboxEnvironment,
+  request: CheckpointRequest,
+  phase: PhaseRunner<'checkpoint'>,
+): Promise<Checkpointed> {
   const { store, layers, config, onStep } = environment;
   const { spec, vm, guest, slot, disk, kind } = request;
-  await checkFreezeRoom(config.dataDir, slot.memoryPath);
-  await using draft = await store.begin(parentsOf(request));
+  await using draft = await phase('prepare', async () => {
+    await checkFreezeRoom(config.dataDir, slot.memoryPath);
+    return await store.begin(parentsOf(request));
+  });
   const next = await layers.onTop(disk, spec.diskBytes, slot.user);
   let isPushed = false;
   let captured: Captured;
@@ -53,10 +64,10 @@ export async function checkpoint(
   try {
     await request.onDisk(next);
     await onStep?.('freeze-begun');
-    await holdGuest(environment, guest, kind);
+    await phase('hold', () => holdGuest(environment, guest, kind));
     await onStep?.('held');
     stoppedAtMs = performance.now();
-    const devices = await vm.freeze();
+    const devices = await phase('freeze', () => vm.freeze());
     await onStep?.('frozen');
     await vm.pushLayer(layers.path(next.layers[0]!)).catch((thrown: unknown) => {
       const cause = fromUnknown(thrown);
@@ -66,10 +77,11 @@ export async function checkpoint(
     });
     isPushed = true;
     await onStep?.('layer-pushed');
-    captured =
+    captured = await phase('capture', () =>
       kind === 'full'
-        ? await captureVm(environment, request, draft, devices)
-        : await captureDisk(environment, request, draft);
+        ? captureVm(environment, request, draft, devices)
+        : captureDisk(environment, request, draft),
+    );
     await onStep?.('captured');
   } catch (thrown) {
     const error = fromUnknown(thrown);
@@ -80,14 +92,13 @@ export async function checkpoint(
     }
     throw error;
   }
-  await request.onStanding(undefined);
+  await phase('wake', () => request.onStanding(undefined));
   const stoppedMs = performance.now() - stoppedAtMs;
-  const manifest = await captured.commit({
-    onCommitted: async (committed) => {
-      await onStep?.('committed');
-      const base = { kind: 'generation', id: committed.id } as const;
-      await request.onKept(committed, { layers: next.layers.slice(0, 1), base });
-    },
-  });
+  const onCommitted = async (committed: Manifest): Promise<void> => {
+    await onStep?.('committed');
+    const base = { kind: 'generation', id: committed.id } as const;
+    await request.onKept(committed, { layers: next.layers.slice(0, 1), base });
+  };
+  const manifest = await phase('commit', () => captured.commit({ onCommitted }));
   return { manifest, stoppedMs };
 }

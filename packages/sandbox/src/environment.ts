@@ -5,6 +5,7 @@ import type { Accelerator, VmDriver } from '@dormouse/vmm';
 import type { DiskLayers } from './disk.js';
 import type { HostConfig } from './host-config.js';
 import type { HostEvents } from './host-events.js';
+import type { HostObserver } from './observer.js';
 import type { ReadyPool } from './ready-pool.js';
 import type { SandboxLog } from './sandbox-log.js';
 import type { StandbyPool } from './standby-pool.js';
@@ -35,6 +36,8 @@ export interface HostEnvironment {
   readonly chains?: ChainLimits;
   /** Freeze a template in the background once a sandbox of it had to be booted. Default no. */
   readonly freezeTemplates?: boolean;
+  /** Told what the host does, in figures. Default: nobody. */
+  readonly observer?: HostObserver;
   /** Called at every named step of pause, checkpoint and resume, so that a test can end the process there. */
   readonly onStep?: (step: Step) => void | Promise<void>;
 }

@@ -1,7 +1,13 @@
 import { stat, statfs } from 'node:fs/promises';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { Guest } from '@dormouse/guest-link';
-import type { CommitOptions, DiskBacking, GenerationDraft, Manifest } from '@dormouse/snapshot';
+import type {
+  CommitOptions,
+  DiskBacking,
+  GenerationDraft,
+  GenerationFacts,
+  Manifest,
+} from '@dormouse/snapshot';
 import type { MicroVm } from '@dormouse/vmm';
 import type { Disk } from './disk.js';
 import type { SandboxEnvironment } from './environment.js';
@@ -107,7 +113,7 @@ export async function captureVm(
           machine: await machineFacts(environment, spec),
           counts,
         } as const;
-        return await draft.commit(facts, options);
+        return await commitTo(environment, draft, facts, options);
       },
     };
   } finally {
@@ -127,9 +133,20 @@ export async function captureDisk(
     commit: async (options) => {
       const diskBacking = await lowerLayers(environment, spec, disk);
       const machine = await machineFacts(environment, spec);
-      return await draft.commit({ kind: 'disk', diskBacking, machine }, options);
+      return await commitTo(environment, draft, { kind: 'disk', diskBacking, machine }, options);
     },
   };
+}
+
+async function commitTo(
+  { observer }: SandboxEnvironment,
+  draft: GenerationDraft,
+  facts: GenerationFacts,
+  options: CommitOptions | undefined,
+): Promise<Manifest> {
+  const manifest = await draft.commit(facts, options);
+  observer?.committed(manifest);
+  return manifest;
 }
 
 /**

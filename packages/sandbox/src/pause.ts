@@ -3,6 +3,7 @@ import type { Manifest } from '@dormouse/snapshot';
 import type { SandboxEnvironment } from './environment.js';
 import { captureDisk, captureVm, checkFreezeRoom, type Freezable, holdGuest } from './freeze.js';
 import { parentsOf } from './parents.js';
+import type { PhaseRunner } from './phases.js';
 
 /** A pause, and what its sandbox does about it. */
 export interface PauseRequest extends Freezable {
@@ -22,24 +23,28 @@ export interface PauseRequest extends Freezable {
 export async function pauseVm(
   environment: SandboxEnvironment,
   request: PauseRequest,
+  phase: PhaseRunner<'pause'>,
 ): Promise<{ readonly generationId: string }> {
   const { store, config, onStep } = environment;
   const { vm, guest, slot, kind } = request;
-  await checkFreezeRoom(config.dataDir, slot.memoryPath);
-  await using draft = await store.begin(parentsOf(request));
+  await using draft = await phase('prepare', async () => {
+    await checkFreezeRoom(config.dataDir, slot.memoryPath);
+    return await store.begin(parentsOf(request));
+  });
   try {
     await request.onBegun(draft.id);
     await onStep?.('freeze-begun');
-    await holdGuest(environment, guest, kind);
+    await phase('hold', () => holdGuest(environment, guest, kind));
     await onStep?.('held');
-    const devices = await vm.freeze();
+    const devices = await phase('freeze', () => vm.freeze());
     await onStep?.('frozen');
-    const captured =
+    const captured = await phase('capture', () =>
       kind === 'full'
-        ? await captureVm(environment, request, draft, devices)
-        : await captureDisk(environment, request, draft);
+        ? captureVm(environment, request, draft, devices)
+        : captureDisk(environment, request, draft),
+    );
     await onStep?.('captured');
-    await captured.commit();
+    await phase('commit', () => captured.commit());
   } catch (thrown) {
     const error = fromUnknown(thrown);
     await draft.abandon();

@@ -53,6 +53,11 @@ export class ReadyPool {
     this.#options = options;
   }
 
+  /** How many wait. */
+  get count(): number {
+    return this.#waiting.length;
+  }
+
   /** Memory that those that wait are promised, in MiB. */
   get memoryMb(): number {
     return this.#waiting.reduce((sum, { ready }) => sum + ready.kind.spec.memoryMb, 0);

@@ -8,6 +8,7 @@ import type { SandboxEnvironment } from './environment.js';
 import { wakeAgain, wakeNew } from './identity.js';
 import type { StartedVm } from './live-vm.js';
 import { assertSameMachine } from './machine.js';
+import { inPhases, type PhaseRunner } from './phases.js';
 import type { SandboxSpec } from './sandbox-spec.js';
 import type { Standby } from './standby-pool.js';
 
@@ -31,10 +32,19 @@ export interface RestoreRequest {
  *
  * @throws DormouseError `snapshot_corrupt`, `snapshot_incompatible`, `restore_failed`, `no_capacity`, `cancelled`
  */
-export async function restoreVm(
+export function restoreVm(
   environment: SandboxEnvironment,
   request: RestoreRequest,
   signal: AbortSignal,
+): Promise<StartedVm> {
+  return inPhases(environment, 'restore', (phase) => prepareAndRun(environment, request, signal, phase));
+}
+
+async function prepareAndRun(
+  environment: SandboxEnvironment,
+  request: RestoreRequest,
+  signal: AbortSignal,
+  phase: PhaseRunner<'restore'>,
 ): Promise<StartedVm> {
   const { store, layers, pageServers, standbyPool, onStep } = environment;
   const { generationId, spec } = request;
@@ -47,21 +57,24 @@ export async function restoreVm(
   verifying.catch(() => {});
   const undo: (() => Promise<void>)[] = [];
   try {
-    const standby = await standbyPool.take(spec, signal);
-    undo.push(() => endStandby(environment, standby));
-    const [disk, server] = await Promise.all([
-      layers.onBase({ kind: 'generation', id: generationId }, standby.slot.user).then((made) => {
-        undo.push(() => layers.remove(made.layers));
-        return made;
-      }),
-      pageServers.acquire().then((acquired) => {
-        undo.push(() => pageServers.release(acquired));
-        return acquired;
-      }),
-    ]);
-    await verifying;
+    const parts = await phase('prepare', async () => {
+      const standby = await standbyPool.take(spec, signal);
+      undo.push(() => endStandby(environment, standby));
+      const [disk, server] = await Promise.all([
+        layers.onBase({ kind: 'generation', id: generationId }, standby.slot.user).then((made) => {
+          undo.push(() => layers.remove(made.layers));
+          return made;
+        }),
+        pageServers.acquire().then((acquired) => {
+          undo.push(() => pageServers.release(acquired));
+          return acquired;
+        }),
+      ]);
+      await verifying;
+      return { standby, disk, server };
+    });
     await onStep?.('standby-ready');
-    return await run(environment, request, { standby, disk, server }, signal);
+    return await run(environment, request, parts, signal, phase);
   } catch (thrown) {
     // The VM first: its guest must not run on when the page server lets go of it.
     for (const step of undo) await step();
@@ -92,6 +105,7 @@ async function run(
   request: RestoreRequest,
   { standby, disk, server }: Parts,
   signal: AbortSignal,
+  phase: PhaseRunner<'restore'>,
 ): Promise<StartedVm> {
   const { store, layers, onStep } = environment;
   const { generationId, spec, as } = request;
@@ -99,21 +113,25 @@ async function run(
   const { consoleLogPath = join(slot.dir, 'console.log') } = request;
   const socketPath = join(slot.runDir, 'incoming.sock');
   const diskPath = layers.path(disk.layers[0]!);
-  const vm = await standby.vm.restore({ diskPath, consoleLogPath }, socketPath);
+  const vm = await phase('start', () => standby.vm.restore({ diskPath, consoleLogPath }, socketPath));
   await onStep?.('listening');
   const serving = server.serve({ root: store.root, generationId, socketPath });
   const ended = vm.exited.then(() => {
     throw new DormouseError('restore_failed', 'the VM ended while it was being restored');
   });
   ended.catch(() => {});
-  await Promise.race([serving.running, ended]);
+  await phase('load', () => Promise.race([serving.running, ended]));
   await onStep?.('running');
-  const greeting = greetGuest(vm, GREET_TIMEOUT_MS, signal);
-  // A page that cannot be had makes the guest stand still, which the greeting alone would notice late.
-  const link = await Promise.race([greeting, serving.loaded.then(() => greeting), ended]);
+  const link = await phase('greet', () => {
+    const greeting = greetGuest(vm, GREET_TIMEOUT_MS, signal);
+    // A page that cannot be had makes the guest stand still, which the greeting alone would notice late.
+    return Promise.race([greeting, serving.loaded.then(() => greeting), ended]);
+  });
   try {
     const guest = new Guest(link);
-    await Promise.race([as === 'new' ? wakeNew(guest, spec) : wakeAgain(guest), failure(serving.loaded)]);
+    await phase('wake', () =>
+      Promise.race([as === 'new' ? wakeNew(guest, spec) : wakeAgain(guest), failure(serving.loaded)]),
+    );
     await onStep?.('awake');
   } catch (error) {
     link.drop(fromUnknown(error));
@@ -143,6 +161,8 @@ async function afterwards(
 ): Promise<Served> {
   const { store, pageServers, standbyPool, log } = environment;
   await pageServers.release(server);
+  environment.observer?.served(served);
+  environment.observer?.phase('restore', 'fill', served.untilLoadedMs - served.untilRunningMs);
   const { workingSet, workingSetProblem, ...figures } = served;
   log.info({ generationId, ...figures, learnt: workingSet?.length }, 'all memory is there');
   try {

@@ -14,6 +14,7 @@ import { freezeTemplate } from './freeze-template.js';
 import { FrozenTemplates } from './frozen-templates.js';
 import { generationsDir, sandboxesDir, snapshotsDir } from './host-config.js';
 import { HostEvents } from './host-events.js';
+import { type HostFigures, hostFigures } from './host-figures.js';
 import type { Journal } from './journal.js';
 import { limited } from './limited.js';
 import { machineFacts } from './machine.js';
@@ -150,6 +151,11 @@ export class SandboxHost {
     const { config } = this.#environment;
     const room = await measureRoom(config.memoryDir, config.dataDir);
     return { ...room, memoryLeftBytes: memoryLeft(room, this.#promisedBytes()) };
+  }
+
+  /** What there is at this moment. */
+  figures(): Promise<HostFigures> {
+    return hostFigures(this.#environment, this.list());
   }
 
   list(): readonly Sandbox[] {

@@ -19,6 +19,7 @@ import { type Journal, type PauseCause, type PausedMoment, writeJournal } from '
 import { goOn, type LiveVm, powerOff, type StartedVm } from './live-vm.js';
 import { MetricsHistory } from './metrics/history.js';
 import { pauseVm } from './pause.js';
+import { inPhases } from './phases.js';
 import type { Policy } from './policy.js';
 import { restoreVm } from './restore.js';
 import { logOf, type SandboxLog } from './sandbox-log.js';
@@ -423,14 +424,17 @@ export class Sandbox {
   async #pause(kind: Manifest['kind'], cause: PauseCause | undefined): Promise<void> {
     if (this.#journal.state === 'paused') return;
     const live = await this.#readyToFreeze('paused');
-    const paused = await pauseVm(this.#environment, {
-      ...(await this.#freezable(live)),
-      kind,
-      onBegun: (intent) => this.#record({ state: 'pausing', intent, intentCause: cause }),
-      onFailed: (error) => this.#runOn(live, kind, error),
+    await inPhases(this.#environment, 'pause', async (phase) => {
+      const request = {
+        ...(await this.#freezable(live)),
+        kind,
+        onBegun: (intent: string) => this.#record({ state: 'pausing', intent, intentCause: cause }),
+        onFailed: (error: DormouseError) => this.#runOn(live, kind, error),
+      };
+      const paused = await pauseVm(this.#environment, request, phase);
+      // There is a new moment now, and the VM must not write to its disk any more: from here it only goes forward.
+      await phase('free', () => this.#becomePaused({ ...paused, kind, atMs: Date.now(), cause }));
     });
-    // There is a new moment now, and the VM must not write to its disk any more: from here it only goes forward.
-    await this.#becomePaused({ ...paused, kind, atMs: Date.now(), cause });
   }
 
   async #becomePaused(paused: PausedMoment): Promise<void> {

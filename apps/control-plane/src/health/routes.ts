@@ -38,7 +38,8 @@ const metrics = createRoute({
   operationId: 'getMetrics',
   tags: ['Operation'],
   summary: 'Figures for Prometheus',
-  description: 'In the text format of Prometheus. The names are documented in ARCHITECTURE.md.',
+  description:
+    'Of the control plane, and of the host as long as it answers, in the text format of Prometheus. ARCHITECTURE.md has the names.',
   security: [],
   responses: {
     200: { description: 'Text exposition format', content: { 'text/plain': { schema: z.string() } } },
@@ -63,10 +64,21 @@ export function healthRoutes(services: Services): App {
 
   part.openapi(metrics, async (c) => {
     const { registry } = services.metrics;
-    return c.text(await registry.metrics(), 200, { 'Content-Type': registry.contentType });
+    const [own, ofHost] = await Promise.all([registry.metrics(), hostMetrics(services)]);
+    return c.text(`${own}${ofHost}`, 200, { 'Content-Type': registry.contentType });
   });
 
   return part;
+}
+
+/** What the host tells of itself; nothing while it does not answer, which `dormouse_hosts` says. */
+async function hostMetrics({ host, log }: Services): Promise<string> {
+  try {
+    return (await hostCall(host.getHostMetrics({}, { timeoutMs: CHECK_TIMEOUT_MS }))).exposition;
+  } catch (error) {
+    log.debug({ err: fromUnknown(error) }, 'the host does not tell its metrics');
+    return '';
+  }
 }
 
 async function check(question: Promise<unknown>): Promise<string> {

@@ -338,6 +338,21 @@ describe('operation', () => {
     expect(text).toContain('process_resident_memory_bytes');
   });
 
+  test('metrics are those of the host as well, and their own without it', async () => {
+    const ofHost = '# HELP dormouse_host_generations x\ndormouse_host_generations{host="h"} 7\n';
+    plane.host.script({ getHostMetrics: () => ({ exposition: ofHost }) });
+    const text = await (await fetch(`${plane.url}/metrics`)).text();
+    expect(text).toContain(`\n${ofHost}`);
+    plane.host.script({
+      getHostMetrics: () => {
+        throw new DormouseError('unavailable', 'the agent is starting');
+      },
+    });
+    const without = await fetch(`${plane.url}/metrics`);
+    expect(without.status).toBe(200);
+    expect(await without.text()).toMatch(/^dormouse_hosts\{state=.*\} \d+\n$/m);
+  });
+
   test('readiness names what is missing', async () => {
     plane.host.script({
       getHost: () => {

@@ -38,6 +38,7 @@ function defaults(): HostScript {
       cpuCount: 2,
       memoryTotalBytes: 8n << 30n,
     }),
+    getHostMetrics: () => ({ exposition: '' }),
     listTemplates: () => ({
       templates: [
         {

@@ -2,6 +2,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { HostService } from '@dormouse/host-api';
 import { type Guest, listTemplates, readMetrics, type SandboxHost } from '@dormouse/sandbox';
 import type { HostFacts } from '../host-facts.js';
+import type { HostMetrics } from '../metrics/host-metrics.js';
 import type { RpcBoundary } from './boundary.js';
 import { watchEvents } from './events.js';
 import { exec } from './exec.js';
@@ -27,6 +28,7 @@ const END_OF_TIME = BigInt(Number.MAX_SAFE_INTEGER);
 export function hostService(
   host: SandboxHost,
   facts: HostFacts,
+  metrics: HostMetrics,
   assetsDir: string,
   boundary: RpcBoundary,
 ): Partial<ServiceImpl<typeof HostService>> {
@@ -38,6 +40,7 @@ export function hostService(
   };
   return {
     getHost: () => answer(() => facts.describe(host)),
+    getHostMetrics: () => answer(async () => ({ exposition: await metrics.expose(await host.figures()) })),
     listTemplates: () =>
       answer(async () => ({ templates: (await listTemplates(assetsDir)).map(templateMessage) })),
 

@@ -201,6 +201,13 @@ export class GenerationStore {
     return { ownBytes: graph.get(id)!.ownBytes, totalBytes };
   }
 
+  /** How many generations there are, and how much room those take that can be read. */
+  async totals(): Promise<{ readonly count: number; readonly bytes: number }> {
+    const ids = [...(await this.#readAll()).keys()];
+    const bytes = ids.reduce((sum, id) => sum + (this.#manifests.get(id)?.ownBytes ?? 0), 0);
+    return { count: ids.length, bytes };
+  }
+
   /**
    * Removes generations that nothing needs: not the roots, not what is pinned, not what is younger than the grace
    * period. Each is renamed first, so that nobody sees half of it; what a crash leaves goes with the next `open`.
