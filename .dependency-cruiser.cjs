@@ -4,10 +4,11 @@
  */
 const mayImport = {
   'packages/errors': [],
+  'packages/telemetry': [],
   'packages/lifecycle': [],
   'packages/contracts': [],
-  'packages/host-api': [],
-  'packages/guest-link': [],
+  'packages/host-api': ['packages/telemetry'],
+  'packages/guest-link': ['packages/telemetry'],
   'packages/vmm': [],
   'packages/rootfs': [],
   'packages/network': [],
@@ -24,15 +25,17 @@ const mayImport = {
     'packages/network',
     'packages/snapshot',
     'packages/page-server',
+    'packages/telemetry',
   ],
   'packages/sdk': ['packages/contracts'],
-  'apps/host-agent': ['packages/sandbox', 'packages/host-api'],
+  'apps/host-agent': ['packages/sandbox', 'packages/host-api', 'packages/telemetry'],
   'apps/control-plane': [
     'packages/lifecycle',
     'packages/store',
     'packages/auth',
     'packages/host-api',
     'packages/contracts',
+    'packages/telemetry',
   ],
   'apps/cli': ['packages/sdk'],
 };

@@ -14,6 +14,7 @@ import { authentication } from './http/authentication.js';
 import { answerError } from './http/errors.js';
 import { requestLog } from './http/request-log.js';
 import { routeTable } from './http/route-table.js';
+import { tracing } from './http/tracing.js';
 import { observationRoutes } from './observation/routes.js';
 import { projectRoutes } from './projects/routes.js';
 import { referenceRoutes } from './reference/routes.js';
@@ -32,6 +33,7 @@ import { webhookRoutes } from './webhooks/routes.js';
 export function createApi(services: Services): App {
   const app = createPart();
   const routes = routeTable(app);
+  app.use('*', tracing());
   app.use('*', requestLog(services));
   app.use('/v1/*', authentication(services, routes));
   app.use('/v1/*', attribution(services));

@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { DormouseError } from '@dormouse/errors';
 import { connectHost } from '@dormouse/host-api';
 import { Store } from '@dormouse/store';
+import { startTracing } from '@dormouse/telemetry';
 import { z } from 'zod';
 import { openAccess } from './access/access.js';
 import { type Config, readConfig } from './config.js';
@@ -36,6 +37,12 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = createLogger(config.logLevel);
   redirectConsole(log);
+  const tracing = await startTracing({
+    serviceName: 'dormouse-control-plane',
+    version: await version(),
+    environment: process.env,
+    log,
+  });
   const stop = stopRequested({ whenStdinCloses: config.supervised });
 
   const store = await openStore(config, (err) => log.warn({ err }, 'database connection lost'));
@@ -91,6 +98,7 @@ async function main(): Promise<void> {
     close();
     await buildJobs.close();
     await store.close();
+    await tracing.stop();
   }
 }
 

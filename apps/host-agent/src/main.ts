@@ -16,6 +16,7 @@ import {
   SandboxHost,
   VM_UIDS,
 } from '@dormouse/sandbox';
+import { startTracing } from '@dormouse/telemetry';
 import { type Logger, pino } from 'pino';
 import { type Configuration, readConfiguration } from './configuration.js';
 import { prepareDataDirectory } from './data-directory.js';
@@ -36,6 +37,14 @@ async function main(): Promise<void> {
     { name: 'host-agent', level: configuration.logLevel },
     pino.destination({ fd: 2, sync: true }),
   );
+  const tracing = await startTracing({
+    serviceName: 'dormouse-host-agent',
+    version,
+    environment: process.env,
+    log,
+  });
+  // They may hold a key, which is no business of the processes that are started from here, those of VMs above all.
+  for (const name of Object.keys(process.env)) if (/^OTEL_.*_HEADERS$/.test(name)) delete process.env[name];
   await prepareDataDirectory(configuration.dataDir);
   await refuseSecondAgent(configuration.socketPath);
   const kernel = await findKernel(configuration.assetsDir, configuration.agentPath);
@@ -103,6 +112,7 @@ async function main(): Promise<void> {
   await host.release();
   // Nothing is under way any more, so what nobody refers to is nobody's.
   if (request === 'shut-down') await host.collect(0);
+  await tracing.stop();
 }
 
 /** Without the frozen moment sandboxes are booted: slower, and no reason not to work. */

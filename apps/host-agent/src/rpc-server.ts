@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { DormouseError } from '@dormouse/errors';
-import { HTTP2_WINDOW_BYTES } from '@dormouse/host-api';
+import { HTTP2_WINDOW_BYTES, traceHandlers } from '@dormouse/host-api';
 
 /** Connection-level window: enough for several bulk streams side by side. */
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
@@ -46,6 +46,7 @@ export async function listenRpc(
     routes,
     readMaxBytes: MAX_MESSAGE_BYTES,
     writeMaxBytes: MAX_MESSAGE_BYTES,
+    interceptors: [traceHandlers],
   });
   const server = createServer({ settings: { initialWindowSize: HTTP2_WINDOW_BYTES } }, handler);
   const sessions = new Set<ServerHttp2Session>();

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { inSpan } from '@dormouse/telemetry';
 import type { WaitOptions } from './abort.js';
 import type { Frame } from './frame.js';
 import { FrameParser } from './frame-parser.js';
@@ -8,6 +9,7 @@ import { dialSocket, type GreetedStream, greet, unreachable } from './greet.js';
 import { GuestStream, type StreamHandlers, type StreamOwner, type StreamRequest } from './guest-stream.js';
 import { LinkControl } from './link-control.js';
 import { FRAME, MAX_STREAMS, OPEN_HEADER_BYTES } from './protocol.js';
+import { spanOf } from './span-of.js';
 import { violation } from './violation.js';
 
 /** Default bound of a greeting. */
@@ -104,6 +106,12 @@ export class GuestLink implements AsyncDisposable {
    * @throws DormouseError `guest_unreachable`, `guest_protocol` (another version), `timeout` or `cancelled`
    */
   static async connect(target: string | Duplex, options: ConnectOptions): Promise<GuestLink> {
+    return await inSpan('guest greet', { kind: 'client', onlyWithin: true }, () =>
+      GuestLink.#connect(target, options),
+    );
+  }
+
+  static async #connect(target: string | Duplex, options: ConnectOptions): Promise<GuestLink> {
     const { signal, greetTimeoutMs = GREET_TIMEOUT_MS, attach } = options;
     const untilMs = performance.now() + greetTimeoutMs;
     const wait = signal === undefined ? {} : { signal };
@@ -132,7 +140,7 @@ export class GuestLink implements AsyncDisposable {
     if (OPEN_HEADER_BYTES + request.args.length > this.#maxPayloadBytes) {
       throw new DormouseError('payload_too_large', 'the arguments exceed what the guest takes in one frame');
     }
-    const stream = new GuestStream(this.#owner, request, handlers);
+    const stream = new GuestStream(this.#owner, request, spanOf(request, handlers));
     this.#streams.add(stream);
     this.#writer.ready(stream);
     return stream;

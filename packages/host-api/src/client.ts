@@ -2,6 +2,7 @@ import { createConnection } from 'node:net';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { HostService } from './gen/dormouse/host/v1/host_pb.js';
+import { traceCalls } from './tracing.js';
 
 /** HTTP/2 windows: the default of 64 KiB would cap a bulk stream at one window per round trip. */
 export const HTTP2_WINDOW_BYTES: number = 1024 * 1024;
@@ -33,6 +34,7 @@ export function connectHost(socketPath: string): HostClient {
     sessionManager,
     // On one machine compressing costs more than it saves, and it would let a window hold any amount of output.
     acceptCompression: [],
+    interceptors: [traceCalls],
   });
   return { host: createClient(HostService, transport), close: () => sessionManager.abort() };
 }

@@ -121,6 +121,8 @@ async function run(
   });
   ended.catch(() => {});
   await phase('load', () => Promise.race([serving.running, ended]));
+  const filling = phase('fill', () => serving.loaded);
+  filling.catch(() => {});
   await onStep?.('running');
   const link = await phase('greet', () => {
     const greeting = greetGuest(vm, GREET_TIMEOUT_MS, signal);
@@ -137,7 +139,7 @@ async function run(
     link.drop(fromUnknown(error));
     throw error;
   }
-  const loading = serving.loaded.then(
+  const loading = filling.then(
     (served) => afterwards(environment, generationId, server, served),
     (error: unknown) => {
       void vm.exited.then(() => environment.pageServers.release(server));
@@ -162,7 +164,6 @@ async function afterwards(
   const { store, pageServers, standbyPool, log } = environment;
   await pageServers.release(server);
   environment.observer?.served(served);
-  environment.observer?.phase('restore', 'fill', served.untilLoadedMs - served.untilRunningMs);
   const { workingSet, workingSetProblem, ...figures } = served;
   log.info({ generationId, ...figures, learnt: workingSet?.length }, 'all memory is there');
   try {

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { MAX_EXEC_STREAM_MESSAGE_BYTES } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
+import { beginSpan, remoteParent } from '@dormouse/telemetry';
 import { WebSocketServer } from 'ws';
 import type { Caller, Services } from '../context.js';
 import { noSuchRoute } from '../http/app.js';
@@ -12,6 +13,7 @@ import { requestId } from '../http/request-log.js';
 import { serveExecStream } from './stream-session.js';
 import { StreamSocket } from './stream-socket.js';
 
+const ROUTE = '/v1/sandboxes/:id/exec/stream';
 const PATH = /^\/v1\/sandboxes\/([^/]+)\/exec\/stream$/;
 
 /** The exec streams of a server. */
@@ -40,7 +42,7 @@ export function serveExecStreams(server: Server, services: Services): ExecStream
     admit(services, request).then(
       (admitted) => {
         sockets.handleUpgrade(request, raw, head, (socket) => {
-          const session = serve(services, new StreamSocket(socket), admitted, id);
+          const session = serve(services, new StreamSocket(socket), admitted, id, request);
           open.add(session);
           void session.finally(() => open.delete(session));
         });
@@ -67,9 +69,18 @@ async function serve(
   socket: StreamSocket,
   { sandboxId, caller, address }: Admitted,
   id: string,
+  request: IncomingMessage,
 ): Promise<void> {
   const started = performance.now();
-  const error = await serveExecStream(services, socket, { sandboxId, known: caller, address });
+  const span = beginSpan(`GET ${ROUTE}`, {
+    kind: 'server',
+    attributes: { 'http.request.method': 'GET', 'http.route': ROUTE },
+    parent: remoteParent({ get: (name) => headerOf(request, name) ?? null }),
+  });
+  const error = await span.run(() =>
+    serveExecStream(services, socket, { sandboxId, known: caller, address }),
+  );
+  span.end(error);
   services.log.info(
     {
       requestId: id,

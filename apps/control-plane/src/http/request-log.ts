@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { traceIdOf } from '@dormouse/telemetry';
 import type { MiddlewareHandler } from 'hono';
 import { routePath } from 'hono/route';
 import type { AppEnv, Services } from '../context.js';
@@ -23,7 +24,8 @@ export function requestLog({ log, metrics, access }: Services): MiddlewareHandle
     const started = performance.now();
     const id = requestId(c.req.header('x-request-id'));
     c.set('requestId', id);
-    c.set('log', log.child({ requestId: id }));
+    const traceId = traceIdOf();
+    c.set('log', log.child({ requestId: id, ...(traceId === undefined ? {} : { traceId }) }));
     const peer = c.env.incoming?.socket.remoteAddress;
     c.set('address', clientAddress(peer, c.req.header('x-forwarded-for'), access.trustedProxies));
     c.header('X-Request-Id', id);
@@ -54,6 +56,6 @@ export function requestLog({ log, metrics, access }: Services): MiddlewareHandle
 }
 
 /** Asked every few seconds by machines. */
-function isProbe(path: string): boolean {
+export function isProbe(path: string): boolean {
   return path === '/healthz' || path === '/readyz' || path === '/metrics';
 }
