@@ -2,9 +2,6 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { assetsDir, processesWith, startStack } from '@dormouse/e2e';
 import { Sandbox } from '@dormouse/sdk';
-import { autoPauses } from './control-plane/auto-pause.js';
-import { idleProcessors } from './control-plane/idle.js';
-import { mixedLoad } from './control-plane/load.js';
 import { aliveAtOnce } from './engine/density.js';
 import { againstEagerRestore } from './engine/eager.js';
 import { acceleratorOf, openEngine } from './engine/engine.js';
@@ -49,9 +46,6 @@ async function main(): Promise<string> {
   figures.push(await serverMemory(bench, 'control plane', 'control-plane/dist/main.js'));
   figures.push(await idleSandbox(bench));
   figures.push(await createToFirstOutput(bench));
-  figures.push(...(await autoPauses(bench)));
-  figures.push(await mixedLoad(bench));
-  figures.push(...(await idleProcessors(bench)));
 
   figures.push(...(await engineFigures(values.quick, progress)));
 

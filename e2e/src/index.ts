@@ -1,10 +1,4 @@
-export {
-  childrenWith,
-  type ProcessMemory,
-  processesWith,
-  processMemory,
-  processorMs,
-} from './support/processes.js';
+export { childrenWith, type ProcessMemory, processesWith, processMemory } from './support/processes.js';
 export {
   assetsDir,
   freePort,

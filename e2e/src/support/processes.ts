@@ -38,13 +38,6 @@ export async function processMemory(pid: number): Promise<ProcessMemory> {
   return { rssBytes: kib('Rss') * 1024, pssBytes: kib('Pss') * 1024 };
 }
 
-/** Processor time a process has taken since it was started, in milliseconds (proc(5): utime and stime, in 1/100 s). */
-export async function processorMs(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
 /** Whether a process exists and is no zombie. */
 export async function isAlive(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
