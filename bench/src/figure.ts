@@ -5,7 +5,7 @@ import type { Sandbox } from '@dormouse/sdk';
 /** One measured row. */
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'µs' | 'MB/s' | 'MiB' | 'KiB' | '×' | 's' | 'sandboxes';
+  readonly unit: 'ms' | 'µs' | 'MB/s' | 'MiB' | 'KiB' | '×' | 's' | 'sandboxes' | '% of a core';
   readonly median: number;
   readonly p95?: number;
   /** Number of measurements. */

@@ -2,6 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { assetsDir, processesWith, startStack } from '@dormouse/e2e';
 import { Sandbox } from '@dormouse/sdk';
+import { pausedByItself } from './control-plane/by-itself.js';
+import { idleCpu } from './control-plane/idle-cpu.js';
+import { underLoad } from './control-plane/load.js';
 import { aliveAtOnce } from './engine/density.js';
 import { againstEagerRestore } from './engine/eager.js';
 import { acceleratorOf, openEngine } from './engine/engine.js';
@@ -20,12 +23,16 @@ import { figureTable } from './table.js';
 import { download, execOutput, upload } from './throughput.js';
 
 /**
- * Measures a Dormouse of its own: `bench [--json FILE] [--quick]`. The table goes to standard output, progress to
- * standard error. What is measured and how is in bench/README.md. Answers the data directory that was used.
+ * Measures a Dormouse of its own: `bench [--json FILE] [--quick] [--control-plane]`. The table goes to standard output,
+ * progress to standard error. What is measured and how is in bench/README.md. Answers the data directory that was used.
  */
 async function main(): Promise<string> {
   const { values } = parseArgs({
-    options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } },
+    options: {
+      json: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      'control-plane': { type: 'boolean', default: false },
+    },
   });
   const progress = (what: string): void => void process.stderr.write(`· ${what}\n`);
   progress('starting a stack');
@@ -36,22 +43,31 @@ async function main(): Promise<string> {
   const bench: Bench = { stack, warm, quick: values.quick, progress, accelerator };
 
   const figures: Figure[] = [];
-  figures.push(await execRoundTrip(bench));
+  if (!values['control-plane']) figures.push(...(await stackFigures(bench)));
   figures.push(await apiOverhead(bench));
-  figures.push(await execOutput(bench));
-  figures.push(await upload(bench));
-  figures.push(await download(bench));
-  figures.push(await execDuringFlood(bench));
-  figures.push(await serverMemory(bench, 'host agent', 'host-agent/dist/main.js'));
-  figures.push(await serverMemory(bench, 'control plane', 'control-plane/dist/main.js'));
-  figures.push(await idleSandbox(bench));
-  figures.push(await createToFirstOutput(bench));
-
-  figures.push(...(await engineFigures(values.quick, progress)));
+  figures.push(...(await underLoad(bench)));
+  figures.push(...(await pausedByItself(bench)));
+  figures.push(...(await idleCpu(bench)));
+  if (!values['control-plane']) figures.push(...(await engineFigures(values.quick, progress)));
 
   process.stdout.write(`${figureTable(figures)}\n`);
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(figures, null, 2)}\n`);
   return stack.dataDir;
+}
+
+/** What a user meets, one thing at a time. */
+async function stackFigures(bench: Bench): Promise<Figure[]> {
+  return [
+    await execRoundTrip(bench),
+    await execOutput(bench),
+    await upload(bench),
+    await download(bench),
+    await execDuringFlood(bench),
+    await serverMemory(bench, 'host agent', 'host-agent/dist/main.js'),
+    await serverMemory(bench, 'control plane', 'control-plane/dist/main.js'),
+    await idleSandbox(bench),
+    await createToFirstOutput(bench),
+  ];
 }
 
 /** What pausing and resuming cost, by a host in this process: what an API and a database add is measured above. */
