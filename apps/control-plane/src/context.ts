@@ -45,6 +45,8 @@ export interface Caller {
   readonly userId: string;
   /** The key; null for a login. */
   readonly keyId: string | null;
+  /** The key's use is to be written down: that was not done for a while. */
+  readonly keyUseIsDue: boolean;
   /** The e-mail of a login or the name of a key. */
   readonly label: string;
 }

@@ -1,5 +1,5 @@
 import { DormouseError } from '@dormouse/errors';
-import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
+import { type Kysely, type RawBuilder, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import type { Database, TeamRole, TeamsTable, UsersTable } from './schema.js';
 import { isUuid } from './uuid.js';
@@ -22,7 +22,15 @@ export interface KeyCandidate {
   readonly hash: string;
   /** What the person the key acts for is in the team; null: not in it (any more). */
   readonly maker_role: TeamRole | null;
+  /** `last_used_at` is so old that a use is worth a write. */
+  readonly use_is_due: boolean;
 }
+
+/** How stale `last_used_at` of a key may be: not every request is worth a write. */
+const LAST_USED_PRECISION_SEC = 60;
+
+/** Whether a use of a key is worth a write. */
+export const USE_IS_DUE: RawBuilder<boolean> = sql<boolean>`(last_used_at is null or last_used_at < now() - make_interval(secs => ${sql.lit(LAST_USED_PRECISION_SEC)}))`;
 
 /** Somebody who signs up. */
 export interface NewUser {
@@ -174,6 +182,7 @@ export class SystemAccounts {
         'api_keys.name',
         'api_keys.hash',
         'team_members.role as maker_role',
+        USE_IS_DUE.as('use_is_due'),
       ])
       .where('api_keys.lookup', '=', lookup)
       .execute();

@@ -6,7 +6,7 @@ import type { Quotas } from './quotas.js';
 import { RateLimits } from './rate-limits.js';
 import type { Follow, SandboxRecord, Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
-import { insertTeam, SystemAccounts } from './system-accounts.js';
+import { insertTeam, SystemAccounts, USE_IS_DUE } from './system-accounts.js';
 import { SystemEvents } from './system-events.js';
 import { SystemProjects } from './system-projects.js';
 import { SystemSnapshots } from './system-snapshots.js';
@@ -30,9 +30,6 @@ export interface LocalAccess {
   readonly lookup: string;
   readonly hash: string;
 }
-
-/** How stale `last_used_at` of a key may be: not every request is worth a write. */
-const LAST_USED_PRECISION_SEC = 60;
 
 /** Rows one sweep removes at most: it must not hold the table for long. */
 const SWEEP_ROWS = 10_000;
@@ -218,9 +215,7 @@ export class SystemRepository {
       .updateTable('api_keys')
       .set({ last_used_at: sql<Date>`now()` })
       .where('id', '=', id)
-      .where(
-        sql<boolean>`(last_used_at is null or last_used_at < now() - make_interval(secs => ${sql.lit(LAST_USED_PRECISION_SEC)}))`,
-      )
+      .where(USE_IS_DUE)
       .execute();
   }
 

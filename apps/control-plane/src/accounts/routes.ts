@@ -85,7 +85,14 @@ export function accountRoutes(services: Services): App {
 
   /** From here on the request is theirs, for the audit log. */
   const enter = (c: Context<AppEnv>, { user, team }: Member) => {
-    c.set('caller', { teamId: team.id, role: team.role, userId: user.id, keyId: null, label: user.email });
+    c.set('caller', {
+      teamId: team.id,
+      role: team.role,
+      userId: user.id,
+      keyId: null,
+      keyUseIsDue: false,
+      label: user.email,
+    });
     c.set('team', store.forTeam(team.id));
   };
 

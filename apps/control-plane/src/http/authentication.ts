@@ -50,7 +50,14 @@ async function callerOfToken(
   const membership = await store.system.accounts.membership(session.userId, session.teamId);
   if (membership === undefined) return undefined;
   const { user, team } = membership;
-  return { teamId: team.id, role: team.role, userId: user.id, keyId: null, label: user.email };
+  return {
+    teamId: team.id,
+    role: team.role,
+    userId: user.id,
+    keyId: null,
+    keyUseIsDue: false,
+    label: user.email,
+  };
 }
 
 async function callerOfKey({ store }: Pick<Services, 'store'>, key: string): Promise<Caller | undefined> {
@@ -58,9 +65,9 @@ async function callerOfKey({ store }: Pick<Services, 'store'>, key: string): Pro
   if (digest === undefined) return undefined;
   let caller: Caller | undefined;
   for (const candidate of await store.system.accounts.keysByLookup(digest.lookup)) {
-    const { id, team_id: teamId, user_id: userId, maker_role: makerRole, name } = candidate;
+    const { id, team_id: teamId, user_id: userId, maker_role: makerRole, name, use_is_due } = candidate;
     if (!equalHashes(candidate.hash, digest.hash) || userId === null || makerRole === null) continue;
-    caller = { teamId, role: roleOfKey(makerRole), userId, keyId: id, label: name };
+    caller = { teamId, role: roleOfKey(makerRole), userId, keyId: id, keyUseIsDue: use_is_due, label: name };
   }
   return caller;
 }
@@ -74,7 +81,7 @@ export function authentication(services: Services, routes: RouteTable): Middlewa
     const caller = await authenticate(services, key, c.get('address'));
     c.set('caller', caller);
     c.set('team', store.forTeam(caller.teamId));
-    if (caller.keyId !== null) {
+    if (caller.keyId !== null && caller.keyUseIsDue) {
       // Nobody waits for it, and a request is not worse for it failing.
       store.system
         .touchApiKey(caller.keyId)
