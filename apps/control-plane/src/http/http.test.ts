@@ -1,6 +1,6 @@
 import { createConnection } from 'node:net';
 import { DormouseError } from '@dormouse/errors';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createApi } from '../api.js';
 import { openApiDocument } from '../reference/document.js';
 import { startTestControlPlane, type TestControlPlane } from '../testing/control-plane.js';
@@ -116,6 +116,24 @@ describe('API keys', () => {
     };
     expect(theirs.api_keys.map((key) => key.id)).not.toContain(id);
     expect((await plane.request(`/v1/api-keys/${id}`, { method: 'DELETE', headers })).status).toBe(404);
+  });
+
+  test('tell when they were used last, which is not written down with every request', async () => {
+    const { key } = await plane.newTeam();
+    const writes = vi.spyOn(plane.services.store.system, 'touchApiKey');
+    const lastUsed = async () => {
+      const answer = await plane.request('/v1/api-keys', { headers: { 'x-api-key': key } });
+      const { api_keys: keys } = (await answer.json()) as {
+        api_keys: { last_used_at: string | null }[];
+      };
+      return keys[0]!.last_used_at;
+    };
+    await expect.poll(lastUsed).not.toBeNull();
+    const before = writes.mock.calls.length;
+    const first = await lastUsed();
+    expect(await lastUsed()).toBe(first);
+    expect(writes.mock.calls.length).toBe(before);
+    writes.mockRestore();
   });
 
   test('are paged', async () => {
