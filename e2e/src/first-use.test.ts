@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ProcessInfo, Sandbox, type SandboxInfo } from '@dormouse/sdk';
+import { type MetricsPoint, type ProcessInfo, Sandbox, type SandboxInfo } from '@dormouse/sdk';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CommandLine } from './support/command-line.js';
 import { run } from './support/run.js';
@@ -140,6 +140,16 @@ test('`sandbox cp` takes files and folders in and out, and - is standard input a
   expect((await cli.run(['sandbox', 'cp', `${id}:/home/user/piped.bin`, '-'])).bytes).toEqual(EVERY_BYTE);
   const missing = await cli.run(['sandbox', 'cp', `${id}:/no/such`, back]);
   expect(missing).toMatchObject({ code: 3, stderr: expect.stringMatching(/^error: .*\/no\/such/) });
+});
+
+test('`sandbox metrics` shows what it was doing', async () => {
+  const points = await cli.json<MetricsPoint[]>('sandbox', 'metrics', sandbox.id, '--last', '1');
+  const newest = points.at(-1);
+  expect(Date.now() - Date.parse(newest?.at ?? '')).toBeLessThan(60_000);
+  expect(newest).toMatchObject({ cpuCount: sandbox.vcpus });
+  const [head = '', ...rows] = (await cli.say('sandbox', 'metrics', sandbox.id)).trim().split('\n');
+  expect(head.split(/\s+/)).toEqual(['AT', 'CPU', 'MEMORY', 'DISK', 'PROCESSES']);
+  expect(rows.at(-1)).toMatch(/^\d{4}-\S+Z .* MiB of \d+ MiB .* of [\d.]+ GiB +\d+$/);
 });
 
 test('`sandbox ps` lists what was started and `sandbox logs` shows the console', async () => {
