@@ -146,7 +146,9 @@ async function startDetached(
   await rm(logPath, { force: true });
   const log = await open(logPath, 'a', 0o600);
   try {
-    const child = spawn(program, args, { detached: true, stdio: ['ignore', log.fd, log.fd], cwd: '/' });
+    // What is in our environment may be secret, and a guest that breaks out of its VM reads what its process has.
+    const env = { PATH: process.env.PATH };
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log.fd, log.fd], cwd: '/', env });
     const exit = new Promise<{ exitCode?: number; signal?: string }>((resolve) => {
       child.once('exit', (code, name) => {
         resolve({ ...(code === null ? {} : { exitCode: code }), ...(name === null ? {} : { signal: name }) });

@@ -81,11 +81,14 @@ describe('a frozen VM', () => {
   });
 });
 
-test('a process that stands by waits, listens when it has a disk, and is gone when killed', async () => {
+test('hazard 21: a process that stands by knows nothing of ours, waits, listens when it has a disk, and is gone when killed', async () => {
   await using machine = await testMachine();
   const { diskPath, consoleLogPath, ...spec } = machine.spec;
   const standby = await new QemuDriver().standBy({ ...spec, diskBytes: 8 * 1024 ** 3 });
   expect(await machine.processes()).toEqual([standby.pid]);
+  // hazard 21: nothing of our environment but where programs are.
+  const environment = await readFile(`/proc/${standby.pid}/environ`, 'utf8');
+  expect(environment.split('\0').filter(Boolean)).toEqual([`PATH=${process.env.PATH}`]);
   const life = { diskPath: join(spec.logDir, 'nothing'), consoleLogPath };
   const incoming = join(spec.runDir, 'incoming.sock');
   await expect(standby.restore(life, incoming)).rejects.toMatchObject({ code: 'restore_failed' });
