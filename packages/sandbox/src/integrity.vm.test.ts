@@ -12,6 +12,8 @@ const MEMORY_MB = 128;
 const REQUEST: SandboxRequest = { template: 'base', envs: {}, internet: false };
 /** Twenty by hand and in the soak; a handful is enough to notice what goes wrong from the second one on. */
 const CYCLES = Number(process.env.DORMOUSE_CYCLES ?? 5);
+/** A generous safety net for one of them, on a machine that has other things to do. */
+const CYCLE_PATIENCE_MS = 120_000;
 const PATIENCE = { timeout: 60_000, interval: 20 } as const;
 
 let vm: VmHost;
@@ -55,7 +57,9 @@ function manifestOf(generationId: string) {
 }
 
 describe('a sandbox that is paused and resumed', () => {
-  test(`hazard 2: keeps all memory and files, ${CYCLES} times in a row, while both change`, async () => {
+  test(`hazard 2: keeps all memory and files, ${CYCLES} times in a row, while both change`, {
+    timeout: CYCLES * CYCLE_PATIENCE_MS,
+  }, async () => {
     const sandbox = await newSandbox();
     const witness = await Witness.start(sandbox);
     const { memoryAvailableBytes } = await (await sandbox.guest()).metrics();
