@@ -15,6 +15,7 @@ export function spanOf(
   handlers: StreamHandlers,
 ): StreamHandlers {
   const span = beginSpan(`guest ${NAMES.get(operation) ?? operation}`, { kind: 'client', onlyWithin: true });
+  if (!span.isTraced) return handlers;
   let hasAnswered = false;
   const { message, closed } = handlers;
   return {

@@ -9,6 +9,8 @@ type Call = Parameters<ReturnType<Interceptor>>[0];
 /** Makes a span of every call that is part of a trace, and tells the host what it is part of. */
 export const traceCalls: Interceptor = (next) => (request) => {
   const work = beginSpan(nameOf(request), { kind: 'client', attributes: about(request), onlyWithin: true });
+  // Streams of bytes pass through here: they take no step more for a trace that nobody makes.
+  if (!work.isTraced) return next(request);
   return follow(request, work, () => {
     sendParent(request.header);
     return next(request);

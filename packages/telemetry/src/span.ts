@@ -24,6 +24,8 @@ export interface SpanOptions {
 
 /** A span that is under way. Ending it is up to whoever began it. */
 export interface Work {
+  /** False: nobody traces it, and nothing has to be followed for its sake. */
+  readonly isTraced: boolean;
   /** Does something as part of it: what begins meanwhile, and whatever that leads to, has it as its parent. */
   run<T>(part: () => T): T;
   rename(name: string): void;
@@ -36,6 +38,7 @@ export interface Work {
 
 /** What there is when nobody traces. */
 const NOTHING: Work = {
+  isTraced: false,
   run: (part) => part(),
   rename: () => {},
   set: () => {},
@@ -83,6 +86,7 @@ export function traceIdOf(): string | undefined {
 }
 
 class SpanWork implements Work {
+  readonly isTraced = true;
   readonly #span: Span;
   readonly #context: Context;
   #isOver = false;
