@@ -18,7 +18,7 @@ export type { HostEnvironment, SandboxLog, Step } from './environment.js';
 export { type HostConfig, sandboxesDir } from './host-config.js';
 export type { HostEvent, HostEventKind, HostEvents } from './host-events.js';
 export type { HostFigures } from './host-figures.js';
-export type { HostState, Journal, PauseCause } from './journal.js';
+export { HOST_STATES, type HostState, type Journal, type PauseCause } from './journal.js';
 export { MetricsLoop } from './metrics/loop.js';
 export type { MetricsPoint } from './metrics/point.js';
 export { readMetrics } from './metrics/read.js';

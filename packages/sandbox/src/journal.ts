@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
-import type { SandboxState } from '@dormouse/lifecycle';
+import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
 import { replaceFile } from '@dormouse/rootfs';
 import { z } from 'zod';
 import type { Disk } from './disk.js';
@@ -11,6 +11,9 @@ import type { VmSlotRecord } from './vm-slots.js';
 
 /** What a host knows of a sandbox's life. A destroyed sandbox has no journal. */
 export type HostState = Exclude<SandboxState, 'error'>;
+
+/** All of them, in the order of a life. */
+export const HOST_STATES: readonly HostState[] = SANDBOX_STATES.filter((state) => state !== 'error');
 
 /** The durable truth about one sandbox: enough to find its VM, or to clean up after it, when the agent has died. */
 export interface Journal {
@@ -83,16 +86,7 @@ const journalSchema: z.ZodType<Journal> = z.object({
   version: z.literal([2, 3]).transform(() => 3 as const),
   id: z.string().regex(SANDBOX_ID),
   generation: z.int(),
-  state: z.enum([
-    'pending',
-    'running',
-    'snapshotting',
-    'pausing',
-    'paused',
-    'resuming',
-    'stopping',
-    'stopped',
-  ]),
+  state: z.enum(HOST_STATES),
   spec: specSchema,
   policy: policySchema.default(DEFAULT_POLICY),
   vm: z

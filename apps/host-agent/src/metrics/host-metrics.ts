@@ -1,4 +1,4 @@
-import type { HostFigures, HostObserver, HostState } from '@dormouse/sandbox';
+import { HOST_STATES, type HostFigures, type HostObserver } from '@dormouse/sandbox';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { PageRequestHistogram } from './page-request-histogram.js';
 
@@ -10,18 +10,6 @@ const DURATION_BUCKETS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 const SIZE_BUCKETS = [64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304].map(
   (kib) => kib * 1024,
 );
-/** All of them, so that those without sandboxes say zero. */
-const STATES: readonly HostState[] = [
-  'pending',
-  'running',
-  'snapshotting',
-  'pausing',
-  'paused',
-  'resuming',
-  'stopping',
-  'stopped',
-];
-
 /** What a host tells of itself in figures. */
 export interface HostMetrics {
   /** To be given to the host when it is opened. */
@@ -141,7 +129,8 @@ function createGauges(registry: Registry): (figures: HostFigures) => void {
     registers,
   });
   return (figures) => {
-    for (const state of STATES) sandboxes.set({ state }, figures.sandboxes.get(state) ?? 0);
+    // Those without sandboxes say zero.
+    for (const state of HOST_STATES) sandboxes.set({ state }, figures.sandboxes.get(state) ?? 0);
     generations.set(figures.generations.count);
     generationBytes.set(figures.generations.bytes);
     waiting.set({ kind: 'standby' }, figures.waiting.standby);
