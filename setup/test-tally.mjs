@@ -30,6 +30,41 @@ export function tallyVitest(report, succeeded) {
   };
 }
 
+/** Lines of what a failed test said that are repeated at the end. */
+const SHOWN_LINES = 6;
+
+/**
+ * What failed, a paragraph each: file, name and the first lines of why. Whoever keeps only the end of a long output
+ * still learns it.
+ *
+ * @param {string | undefined} report the JSON text; undefined when vitest left none
+ * @returns {readonly string[]}
+ */
+export function failuresOfVitest(report) {
+  if (report === undefined) return ['vitest left no report'];
+  return (JSON.parse(report).testResults ?? []).flatMap(
+    (
+      /** @type {{ name: string, status: string, message?: string, assertionResults: Assertion[] }} */ file,
+    ) => {
+      const failed = file.assertionResults.filter(({ status }) => status === 'failed');
+      if (failed.length === 0 && file.status === 'failed') return [paragraph(file.name, file.message)];
+      return failed.map((test) => paragraph(`${file.name} › ${test.fullName}`, test.failureMessages?.[0]));
+    },
+  );
+}
+
+/** @typedef {{ status: string, fullName: string, failureMessages?: string[] }} Assertion */
+
+/**
+ * @param {string} title
+ * @param {string | undefined} message
+ * @returns {string}
+ */
+function paragraph(title, message) {
+  const lines = (message ?? '').split('\n').filter((line) => line.trim() !== '');
+  return [title, ...lines.slice(0, SHOWN_LINES).map((line) => `    ${line.trim()}`)].join('\n');
+}
+
 /**
  * What another runner's output amounts to: its own closing counts where it prints them (`N passed, N failed`, or
  * the `# pass N` of TAP), else one test for the whole run.

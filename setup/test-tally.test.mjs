@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual } from 'node:assert';
 import { test } from 'node:test';
-import { addTallies, closingLine, tallyOutput, tallyVitest } from './test-tally.mjs';
+import { addTallies, closingLine, failuresOfVitest, tallyOutput, tallyVitest } from './test-tally.mjs';
 
 const report = (/** @type {object} */ fields) =>
   JSON.stringify({ numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, testResults: [], ...fields });
@@ -43,4 +43,34 @@ test('the closing line names what was skipped only when something was', () => {
   ]);
   strictEqual(closingLine(sum), '3 passed, 3 failed, 4 skipped');
   strictEqual(closingLine({ passed: 1, failed: 0, skipped: 0 }), '1 passed, 0 failed');
+});
+
+test('what failed is told with its file, its name and the first lines of why', () => {
+  const text = report({
+    testResults: [
+      {
+        name: '/here/a.test.ts',
+        status: 'failed',
+        assertionResults: [
+          { status: 'passed', fullName: 'holds' },
+          {
+            status: 'failed',
+            fullName: 'group breaks',
+            failureMessages: ['Error: 1 is not 2\n\n    at a.test.ts:3'],
+          },
+        ],
+      },
+      { name: '/here/b.test.ts', status: 'failed', message: 'cannot be loaded', assertionResults: [] },
+      {
+        name: '/here/c.test.ts',
+        status: 'passed',
+        assertionResults: [{ status: 'passed', fullName: 'holds' }],
+      },
+    ],
+  });
+  deepStrictEqual(failuresOfVitest(text), [
+    '/here/a.test.ts › group breaks\n    Error: 1 is not 2\n    at a.test.ts:3',
+    '/here/b.test.ts\n    cannot be loaded',
+  ]);
+  deepStrictEqual(failuresOfVitest(undefined), ['vitest left no report']);
 });

@@ -2,13 +2,22 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runLab } from './lab.mjs';
-import { addTallies, closingLine, readReport, tallyOutput, tallyVitest } from './test-tally.mjs';
+import {
+  addTallies,
+  closingLine,
+  failuresOfVitest,
+  readReport,
+  tallyOutput,
+  tallyVitest,
+} from './test-tally.mjs';
 
 /**
  * @typedef {object} Suite
  * @property {string} title
- * @property {() => Promise<import('./test-tally.mjs').Tally>} run
+ * @property {() => Promise<Outcome>} run
  */
+
+/** @typedef {import('./test-tally.mjs').Tally & { failures?: readonly string[] }} Outcome what failed, a paragraph each */
 
 /** Static checks of the `check` script, each counted as one test. The build itself has happened by now. */
 const STATIC_CHECKS = ['lint', 'boundaries', 'unused'];
@@ -33,7 +42,7 @@ export async function runTests(root, args) {
     vitestSuite(root, 'services', patterns),
     ...systemSuites(root, patterns),
   ];
-  /** @type {{ title: string, tally: import('./test-tally.mjs').Tally, seconds: number }[]} */
+  /** @type {{ title: string, tally: Outcome, seconds: number }[]} */
   const results = [];
   for (const { title, run } of suites) {
     process.stdout.write(`\n── ${title}\n`);
@@ -43,6 +52,9 @@ export async function runTests(root, args) {
   }
   const total = addTallies(results.map(({ tally }) => tally));
   process.stdout.write('\n');
+  for (const { title, tally } of results) {
+    for (const failure of tally.failures ?? []) process.stdout.write(`✗ ${title}: ${failure}\n\n`);
+  }
   for (const { title, tally, seconds } of results) {
     const mark = tally.failed === 0 ? '✓' : '✗';
     process.stdout.write(`${mark} ${title.padEnd(28)} ${closingLine(tally)} (${seconds.toFixed(1)} s)\n`);
@@ -132,7 +144,8 @@ function vitestSuite(root, project, patterns, env = {}) {
         ...reporters,
       ];
       const { succeeded } = await show(root, process.execPath, [...args, ...patterns], env);
-      return tallyVitest(readReport(report), succeeded);
+      const text = readReport(report);
+      return { ...tallyVitest(text, succeeded), failures: failuresOfVitest(text) };
     },
   };
 }
