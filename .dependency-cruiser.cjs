@@ -71,6 +71,32 @@ const doors = Object.keys(mayImport).map((dir) => ({
   to: { path: `^${dir}/`, pathNot: `^${dir}/src/index\\.ts$` },
 }));
 
+/** Insides of packages/sandbox, from the ground up: each may know those before it. */
+const storeysOfSandbox = [
+  'config',
+  'concurrency',
+  'disk',
+  'vm',
+  'records',
+  'pools',
+  'observation',
+  'environment',
+  'transitions',
+  'expiry',
+  'metrics',
+  'host',
+];
+const sandbox = 'packages/sandbox/src';
+const insides = storeysOfSandbox.map((storey, level) => ({
+  name: `${storey}-of-packages-sandbox-knows-only-what-it-stands-on`,
+  severity: 'error',
+  from: { path: `^${sandbox}/${storey}[./]`, pathNot: TEST },
+  to: {
+    path: `^${sandbox}/`,
+    pathNot: storeysOfSandbox.slice(0, level + 1).map((below) => `^${sandbox}/${below}[./]`),
+  },
+}));
+
 module.exports = {
   forbidden: [
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
@@ -83,6 +109,7 @@ module.exports = {
     ...boundaries,
     ...boundariesOfTests,
     ...doors,
+    ...insides,
   ],
   options: {
     tsPreCompilationDeps: true,

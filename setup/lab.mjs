@@ -12,10 +12,10 @@ import { closingLine, readReport, tallyVitest } from './test-tally.mjs';
 /** What shows that driver, pause, resume and fork work under KVM; other tests by naming them. */
 export const TESTS = [
   'packages/vmm/src/qemu/driver.vm.test.ts',
-  'packages/sandbox/src/boots.vm.test.ts',
-  'packages/sandbox/src/sandbox-host.vm.test.ts',
-  'packages/sandbox/src/integrity.vm.test.ts',
-  'packages/sandbox/src/ready.vm.test.ts',
+  'packages/sandbox/src/scenarios/boots.vm.test.ts',
+  'packages/sandbox/src/host/sandbox-host.vm.test.ts',
+  'packages/sandbox/src/scenarios/integrity.vm.test.ts',
+  'packages/sandbox/src/scenarios/ready.vm.test.ts',
 ];
 /** Real KVM, but at a twentieth of a processor's speed: few repetitions, and much patience. */
 const FEW = { BOOTS: '2', DORMOUSE_CYCLES: '3', DORMOUSE_LAB: '1' };

@@ -2,16 +2,16 @@ import type { PageServerPool } from '@dormouse/page-server';
 import type { Kernel } from '@dormouse/rootfs';
 import type { GenerationStore } from '@dormouse/snapshot';
 import type { Accelerator, VmDriver } from '@dormouse/vmm';
-import type { DiskLayers } from './disk.js';
-import type { HostConfig } from './host-config.js';
-import type { HostEvents } from './host-events.js';
-import type { HostObserver } from './observer.js';
-import type { ReadyPool } from './ready-pool.js';
-import type { SandboxLog } from './sandbox-log.js';
-import type { StandbyPool } from './standby-pool.js';
-import type { VmSlots } from './vm-slots.js';
+import type { HostConfig } from './config/host-config.js';
+import type { SandboxLog } from './config/sandbox-log.js';
+import type { DiskLayers } from './disk/disk.js';
+import type { HostObserver } from './observation/observer.js';
+import type { ReadyPool } from './pools/ready-pool.js';
+import type { StandbyPool } from './pools/standby-pool.js';
+import type { HostEvents } from './records/host-events.js';
+import type { VmSlots } from './vm/vm-slots.js';
 
-export type { SandboxLog } from './sandbox-log.js';
+export type { SandboxLog } from './config/sandbox-log.js';
 
 /** How much a moment may lie in or on before it is copied into one. */
 export interface ChainLimits {

@@ -1,7 +1,7 @@
 import { fromUnknown } from '@dormouse/errors';
-import { type Clock, SYSTEM_CLOCK } from '../activity.js';
-import { limited } from '../limited.js';
-import type { SandboxLog } from '../sandbox-log.js';
+import { limited } from '../concurrency/limited.js';
+import type { SandboxLog } from '../config/sandbox-log.js';
+import { type Clock, SYSTEM_CLOCK } from '../expiry/activity.js';
 import { measure } from './point.js';
 import type { Measured } from './read.js';
 

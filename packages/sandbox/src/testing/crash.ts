@@ -1,7 +1,7 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import type { Kernel } from '@dormouse/rootfs';
-import type { HostConfig } from '../host-config.js';
-import type { SandboxHost } from '../sandbox-host.js';
+import type { HostConfig } from '../config/host-config.js';
+import type { SandboxHost } from '../host/sandbox-host.js';
 import { openVmHost } from './vm-host.js';
 
 /** What an agent is to do before it is killed. */

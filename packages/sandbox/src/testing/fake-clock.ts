@@ -1,4 +1,4 @@
-import type { Clock } from '../activity.js';
+import type { Clock } from '../expiry/activity.js';
 
 /** A clock that goes when it is told to. */
 export class FakeClock implements Clock {

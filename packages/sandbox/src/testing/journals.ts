@@ -1,5 +1,5 @@
-import type { Journal } from '../journal.js';
-import { DEFAULT_POLICY } from '../policy.js';
+import { DEFAULT_POLICY } from '../config/policy.js';
+import type { Journal } from '../records/journal.js';
 
 /** An id that differs in its last letters. */
 export function sandboxId(name: string): string {

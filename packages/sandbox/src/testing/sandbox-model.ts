@@ -1,5 +1,5 @@
-import type { SandboxHost } from '../sandbox-host.js';
-import { newSandboxId, type SandboxRequest } from '../sandbox-spec.js';
+import { newSandboxId, type SandboxRequest } from '../config/sandbox-spec.js';
+import type { SandboxHost } from '../host/sandbox-host.js';
 import { REGION_PAGES, Witness } from './witness.js';
 
 /** What a sandbox, or a moment of one, must contain. */

@@ -4,8 +4,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findKernel, type Kernel } from '@dormouse/rootfs';
 import { QemuDriver, type VmDriver } from '@dormouse/vmm';
-import { acceleratorFor, detectKvm } from '../accelerator.js';
-import type { HostEnvironment } from '../environment.js';
+import { acceleratorFor, detectKvm } from '../config/accelerator.js';
 import {
   generationsDir,
   guestMemoryDir,
@@ -13,8 +12,9 @@ import {
   layersDir,
   sandboxesDir,
   vmSlotsDir,
-} from '../host-config.js';
-import { SandboxHost } from '../sandbox-host.js';
+} from '../config/host-config.js';
+import type { HostEnvironment } from '../environment.js';
+import { SandboxHost } from '../host/sandbox-host.js';
 import { assetsWithMemory } from './assets-with-memory.js';
 import { HOST_MARK, pageServersOf, processesNaming } from './host-processes.js';
 

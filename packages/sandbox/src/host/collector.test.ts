@@ -1,0 +1,98 @@
+import { link, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GenerationStore } from '@dormouse/snapshot';
+import { describe, expect, test } from 'vitest';
+import { generationsDir, type HostConfig, layersDir } from '../config/host-config.js';
+import { DiskLayers } from '../disk/disk.js';
+import { journalOf, sandboxId } from '../testing/journals.js';
+import { temporaryDirectory } from '../testing/temporary-directory.js';
+import { Collector, rootsOf } from './collector.js';
+
+const LAYERS = ['a', 'b', 'c'].map((digit) => `ly${digit.repeat(32)}`) as [string, string, string];
+
+test('hazard 5: everything that a sandbox can go back to, or is going to, is a root', () => {
+  const journals = [
+    journalOf(sandboxId('a'), {
+      memoryBase: 'gn1',
+      intent: 'gn2',
+      disk: { layers: LAYERS, base: { kind: 'generation', id: 'gn3' } },
+    }),
+    journalOf(sandboxId('b'), { paused: { generationId: 'gn4', kind: 'full', atMs: 1 } }),
+    journalOf(sandboxId('c'), { disk: { layers: LAYERS, base: { kind: 'image', id: 'img1' } } }),
+  ];
+  expect([...rootsOf({ journals, generations: ['gn5'] })].toSorted()).toEqual([
+    'gn1',
+    'gn2',
+    'gn3',
+    'gn4',
+    'gn5',
+  ]);
+});
+
+/** A generation with a disk of its own. */
+async function makeGeneration(store: GenerationStore): Promise<string> {
+  await using draft = await store.begin();
+  await draft.write('disk.qcow2', Buffer.from('disk'));
+  return (await draft.commit({ kind: 'disk', machine: { vmm: 'none' } })).id;
+}
+
+describe('a collection', () => {
+  async function place(root: string) {
+    const config: HostConfig = {
+      dataDir: root,
+      assetsDir: root,
+      memoryDir: root,
+      agentPath: '/nonexistent',
+      accelerator: 'tcg',
+    };
+    const store = await GenerationStore.open(generationsDir(config));
+    const layers = new DiskLayers(config, store);
+    await mkdir(layersDir(config), { recursive: true });
+    const told: string[] = [];
+    const tell = (_fields: unknown, message: string): void => void told.push(message);
+    return {
+      config,
+      store,
+      layers,
+      told,
+      collector: new Collector(store, layers, { info: tell, warn: tell }),
+    };
+  }
+
+  test('hazard 19: removes generations nobody refers to, and layers nobody has', async () => {
+    await using dir = await temporaryDirectory();
+    const { config, store, layers, told, collector } = await place(dir.path);
+    const [kept, gone] = [await makeGeneration(store), await makeGeneration(store)];
+    for (const layer of LAYERS) await writeFile(layers.path(layer), 'layer');
+    await link(layers.path(LAYERS[1]), join(dir.path, 'second-name'));
+    const disk = { layers: [LAYERS[0]], base: { kind: 'image', id: 'img1' } } as const;
+    const journals = [journalOf(sandboxId('a'), { disk, memoryBase: kept })];
+    await collector.collect(() => ({ journals, generations: [] }), -1);
+    expect(await store.list()).toEqual([kept]);
+    expect(gone).not.toBe(kept);
+    // The first is a sandbox's, the second has a name in a generation.
+    expect(await readdir(layersDir(config))).toEqual([`${LAYERS[0]}.qcow2`, `${LAYERS[1]}.qcow2`]);
+    expect(told).toEqual(['removed generations nobody needs']);
+  });
+
+  test('hazard 5: leaves alone what is younger than the grace period', async () => {
+    await using dir = await temporaryDirectory();
+    const { store, collector, told } = await place(dir.path);
+    const young = await makeGeneration(store);
+    await collector.collect(() => ({ journals: [], generations: [] }));
+    expect(await store.list()).toEqual([young]);
+    expect(told).toEqual([]);
+  });
+
+  test('looks at who needs what when its turn comes, not when it was asked for', async () => {
+    await using dir = await temporaryDirectory();
+    const { store, collector } = await place(dir.path);
+    const id = await makeGeneration(store);
+    const first = collector.collect(() => ({ journals: [], generations: [id] }), -1);
+    const second = collector.collect(() => ({ journals: [], generations: [] }), -1);
+    await first;
+    expect(await store.list()).toEqual([id]);
+    await second;
+    expect(await store.list()).toEqual([]);
+  });
+});

@@ -1,0 +1,65 @@
+import { fromUnknown } from '@dormouse/errors';
+import type { GenerationStore } from '@dormouse/snapshot';
+import type { DiskLayers } from '../disk/disk.js';
+import type { SandboxLog } from '../environment.js';
+import type { Journal } from '../records/journal.js';
+
+/** Who may still ask for generations. */
+export interface Roots {
+  readonly journals: readonly Journal[];
+  /** Of snapshots and frozen templates. */
+  readonly generations: readonly string[];
+}
+
+/** The generations that sandboxes, snapshots and templates refer to. */
+export function rootsOf({ journals, generations }: Roots): ReadonlySet<string> {
+  const roots = new Set(generations);
+  for (const { memoryBase, paused, intent, disk } of journals) {
+    for (const id of [memoryBase, paused?.generationId, intent]) if (id !== undefined) roots.add(id);
+    if (disk?.base.kind === 'generation') roots.add(disk.base.id);
+  }
+  return roots;
+}
+
+/** The layers that sandboxes have. */
+export function layersOf(journals: readonly Journal[]): ReadonlySet<string> {
+  return new Set(journals.flatMap(({ disk }) => disk?.layers ?? []));
+}
+
+/** How long a generation that nobody refers to is kept: time for whoever made it to write its name down. */
+const GRACE_MS = 30_000;
+
+/** Removes what nobody can ask for any more: generations, and disk layers. One call at a time. */
+export class Collector {
+  readonly #store: GenerationStore;
+  readonly #layers: DiskLayers;
+  readonly #log: SandboxLog;
+  #running: Promise<void> | undefined;
+
+  constructor(store: GenerationStore, layers: DiskLayers, log: SandboxLog) {
+    this.#store = store;
+    this.#layers = layers;
+    this.#log = log;
+  }
+
+  /** @param graceMs default 30 s */
+  async collect(roots: () => Roots, graceMs: number = GRACE_MS): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    this.#running = this.#collect(roots, graceMs).finally(() => {
+      this.#running = undefined;
+    });
+    await this.#running;
+  }
+
+  async #collect(roots: () => Roots, graceMs: number): Promise<void> {
+    try {
+      const { removed, blocked } = await this.#store.collect({ roots: () => rootsOf(roots()), graceMs });
+      if (removed.length > 0) this.#log.info({ removed: removed.length }, 'removed generations nobody needs');
+      if (blocked.length > 0)
+        this.#log.warn({ blocked }, 'damaged generations are in use: nothing is removed');
+      await this.#layers.sweep(() => layersOf(roots().journals));
+    } catch (error) {
+      this.#log.warn({ err: fromUnknown(error) }, 'collecting failed; it is tried again later');
+    }
+  }
+}

@@ -1,0 +1,387 @@
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DormouseError } from '@dormouse/errors';
+import type { VmDriver, VmSpec } from '@dormouse/vmm';
+import { describe, expect, test } from 'vitest';
+import {
+  guestMemoryDir,
+  type HostConfig,
+  layersDir,
+  sandboxesDir,
+  sandboxPaths,
+  vmSlotsDir,
+} from '../config/host-config.js';
+import type { HostEnvironment } from '../environment.js';
+import { type Journal, readJournal, writeJournal } from '../records/journal.js';
+import { DEAD_VM, journalOf, sandboxId } from '../testing/journals.js';
+import { temporaryDirectory } from '../testing/temporary-directory.js';
+import { SandboxHost } from './sandbox-host.js';
+
+/** A driver whose VMs have all ended: what these tests are about happens on disk. */
+const NO_VMS: VmDriver = {
+  facts: () => Promise.resolve({ vmm: 'none' }),
+  boot: () => Promise.reject(new DormouseError('missing_tool', 'there is no VMM in this test')),
+  standBy: () => Promise.reject(new DormouseError('missing_tool', 'there is no VMM in this test')),
+  attach: () => Promise.resolve(undefined),
+};
+
+interface TestHost extends AsyncDisposable {
+  readonly config: HostConfig;
+  readonly warnings: string[];
+  open(driver?: VmDriver): Promise<SandboxHost>;
+  /** Puts a sandbox there as an earlier agent would have left it. */
+  leave(journal: Journal): Promise<void>;
+  /** Names of what there is: sandboxes, guest memory, and places for VMs. */
+  state(): Promise<{
+    readonly sandboxes: readonly string[];
+    readonly memory: readonly string[];
+    readonly slots: readonly string[];
+    readonly layers: readonly string[];
+  }>;
+}
+
+async function testHost(): Promise<TestHost> {
+  const directory = await temporaryDirectory();
+  const config: HostConfig = {
+    dataDir: directory.path,
+    assetsDir: directory.path,
+    memoryDir: join(directory.path, 'shm'),
+    agentPath: '/nonexistent',
+    accelerator: 'tcg',
+  };
+  const warnings: string[] = [];
+  return {
+    config,
+    warnings,
+    open: (driver = NO_VMS) => {
+      const environment: HostEnvironment = {
+        config,
+        driver,
+        accelerator: 'tcg',
+        kernel: { version: '6.1.0', vmlinuxPath: '/vmlinux', initramfsPath: '/initramfs' },
+        log: { info: () => {}, warn: (_fields, message) => warnings.push(message) },
+      };
+      return SandboxHost.open(environment);
+    },
+    leave: async (journal) => {
+      const paths = sandboxPaths(config, journal.id);
+      const slot = journal.vm?.slot ?? DEAD_VM.slot;
+      await mkdir(join(vmSlotsDir(config), slot, 'run'), { recursive: true });
+      await mkdir(guestMemoryDir(config), { recursive: true });
+      await writeJournal(paths.journal, journal);
+      await writeFile(join(guestMemoryDir(config), slot), 'memory');
+    },
+    state: async () => ({
+      sandboxes: (await readdir(sandboxesDir(config))).toSorted(),
+      memory: (await readdir(guestMemoryDir(config))).toSorted(),
+      slots: (await readdir(vmSlotsDir(config))).toSorted(),
+      layers: (await readdir(layersDir(config))).toSorted(),
+    }),
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+const A = sandboxId('a');
+const B = sandboxId('b');
+
+describe('hazard 9: taking over what an earlier agent has left', () => {
+  test('of nothing makes the directories, which VM users may pass through but not list', async () => {
+    await using host = await testHost();
+    const opened = await host.open();
+    expect(opened.list()).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+    expect((await stat(sandboxesDir(host.config))).mode & 0o777).toBe(0o711);
+    expect((await stat(guestMemoryDir(host.config))).mode & 0o777).toBe(0o711);
+  });
+
+  test.each(['pending', 'stopping'] as const)(
+    'of a sandbox that was %s leaves nothing of it',
+    async (state) => {
+      await using host = await testHost();
+      await host.leave(journalOf(A, { state }));
+      const opened = await host.open();
+      expect(opened.list()).toEqual([]);
+      expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+    },
+  );
+
+  test('of a running sandbox whose VM has ended makes it stopped, says why, and frees its memory', async () => {
+    await using host = await testHost();
+    await host.leave(journalOf(A, { vm: DEAD_VM }));
+    const opened = await host.open();
+    const reason = 'its VM ended while the host agent was away';
+    expect(opened.get(A).journal).toMatchObject({ state: 'stopped', reason });
+    expect(await readJournal(sandboxPaths(host.config, A).journal)).toEqual(
+      journalOf(A, { state: 'stopped', reason }),
+    );
+    expect(await host.state()).toEqual({ sandboxes: [A], memory: [], slots: [], layers: [] });
+    await expect(opened.get(A).guest()).rejects.toMatchObject({
+      code: 'invalid_state',
+      message: `the sandbox is stopped: ${reason}`,
+    });
+  });
+
+  test('of a running sandbox whose VM does not answer ends it and says why', async () => {
+    await using host = await testHost();
+    await host.leave(journalOf(A, { vm: DEAD_VM }));
+    const opened = await host.open({
+      ...NO_VMS,
+      attach: () => Promise.reject(new DormouseError('boot_failed', 'the VM did not greet within 5000 ms')),
+    });
+    expect(opened.get(A).journal).toMatchObject({
+      state: 'stopped',
+      reason: 'its VM no longer answered: the VM did not greet within 5000 ms',
+    });
+    expect(host.warnings).toEqual(['the VM does not answer; ending it']);
+  });
+
+  test('keeps stopped sandboxes as they are until they are destroyed', async () => {
+    await using host = await testHost();
+    const journal = journalOf(A, { state: 'stopped', reason: 'shut down with the host agent' });
+    await host.leave(journal);
+    const opened = await host.open();
+    expect(opened.get(A).journal).toEqual(journal);
+    expect(await host.state()).toEqual({ sandboxes: [A], memory: [], slots: [], layers: [] });
+    await Promise.all([opened.destroy(A), opened.destroy(A)]);
+    await opened.destroy(A);
+    expect(() => opened.get(A)).toThrow(
+      expect.objectContaining({ code: 'not_found', message: `there is no sandbox '${A}' on this host` }),
+    );
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+  });
+
+  test('hazard 16: removes what was on its way out or never got a journal, and memory that is nobody’s', async () => {
+    await using host = await testHost();
+    const sandboxes = sandboxesDir(host.config);
+    await mkdir(join(sandboxes, `.deleting-${A}`, 'run'), { recursive: true });
+    await mkdir(join(sandboxes, B, 'run'), { recursive: true });
+    await mkdir(guestMemoryDir(host.config), { recursive: true });
+    await writeFile(join(guestMemoryDir(host.config), B), 'memory');
+    await writeFile(join(guestMemoryDir(host.config), 'stray'), 'memory');
+    await host.open();
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+  });
+
+  test.each([
+    ['timeout', [['killed', A]]],
+    [undefined, []],
+  ] as const)(
+    'hazard 16: what cannot be removed (because of: %s) keeps nobody from coming back, and is removed later',
+    async (stopCause, told) => {
+      await using host = await testHost();
+      const layer = 'ly0123456789abcdefghij';
+      const disk = { layers: [layer], base: { kind: 'image', id: 'img0123456789abcdefghij' } } as const;
+      await host.leave(journalOf(A, { state: 'stopping', stopCause, disk: { ...disk, layers: [layer] } }));
+      await host.leave(journalOf(B, { state: 'stopped' }));
+      const inTheWay = join(layersDir(host.config), `${layer}.qcow2`);
+      await mkdir(inTheWay, { recursive: true });
+      const opened = await host.open();
+      expect(host.warnings).toEqual(['what a crash had interrupted cannot be finished yet']);
+      expect(opened.list().map(({ id, journal }) => [id, journal.state])).toEqual([
+        [A, 'stopping'],
+        [B, 'stopped'],
+      ]);
+      await expect(opened.destroy(A)).rejects.toMatchObject({ code: 'ERR_FS_EISDIR' });
+      await rm(inTheWay, { recursive: true });
+      if (stopCause === undefined) await opened.destroy(A);
+      else opened.startExpiry();
+      await expect
+        .poll(() => opened.list().map(({ id }) => id), { timeout: 30_000, interval: 50 })
+        .toEqual([B]);
+      await opened.stopExpiry();
+      expect(await host.state()).toEqual({ sandboxes: [B], memory: [], slots: [], layers: [] });
+      expect(opened.events.pending().map(({ kind, sandboxId: id }) => [kind, id])).toEqual(told);
+    },
+  );
+
+  test('sets a sandbox aside whose journal cannot be understood, frees its memory, and leaves the rest alone', async () => {
+    await using host = await testHost();
+    await host.leave(journalOf(A));
+    await host.leave(journalOf(B, { state: 'stopped' }));
+    await writeFile(sandboxPaths(host.config, A).journal, '{"torn');
+    await mkdir(join(sandboxesDir(host.config), 'lost+found'));
+    const opened = await host.open();
+    expect(opened.list().map((sandbox) => sandbox.id)).toEqual([B]);
+    const aside = expect.stringMatching(new RegExp(`^\\.broken-${A}-\\d+$`));
+    expect(await host.state()).toEqual({
+      sandboxes: [aside, 'lost+found', B],
+      memory: [],
+      slots: [],
+      layers: [],
+    });
+    expect(host.warnings).toEqual(['the journal cannot be understood; sandbox set aside']);
+    const again = await host.open();
+    expect(again.list().map((sandbox) => sandbox.id)).toEqual([B]);
+  });
+
+  test('sets a second one aside with the same name', async () => {
+    await using host = await testHost();
+    for (let round = 0; round < 2; round++) {
+      await host.leave(journalOf(A));
+      await writeFile(sandboxPaths(host.config, A).journal, '{"torn');
+      await host.open();
+    }
+    const { sandboxes } = await host.state();
+    expect(sandboxes).not.toContain(A);
+    expect(sandboxes.filter((name) => name.startsWith(`.broken-${A}`))).toHaveLength(2);
+  });
+});
+
+describe('creating', () => {
+  const REQUEST = { template: 'base', envs: {}, internet: false } as const;
+
+  test.each(['', 'sandbox', '../../etc/cron.d/abcdefg', `${A}/`, `${A}\n`, A.toUpperCase()])(
+    'hazard 14: is refused for the id %j, and nothing is made',
+    async (id) => {
+      await using host = await testHost();
+      const opened = await host.open();
+      await expect(opened.create(id, 1, REQUEST)).rejects.toMatchObject({
+        code: 'invalid_request',
+        message: `'${id}' is no sandbox id`,
+      });
+      expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+    },
+  );
+
+  test('is refused by a host that knows a newer generation, and answers what there is for the same', async () => {
+    await using host = await testHost();
+    await host.leave(journalOf(A, { state: 'stopped', generation: 7 }));
+    const opened = await host.open();
+    await expect(opened.create(A, 6, REQUEST)).rejects.toMatchObject({
+      code: 'invalid_state',
+      message: `sandbox ${A} has moved on to generation 7`,
+    });
+    expect((await opened.create(A, 7, REQUEST)).journal.generation).toBe(7);
+  });
+
+  test.each(['none', '../base', ''])(
+    'is refused for the template %j, and nothing is made',
+    async (template) => {
+      await using host = await testHost();
+      const opened = await host.open();
+      await expect(opened.create(A, 1, { ...REQUEST, template })).rejects.toMatchObject({
+        code: 'not_found',
+        message: `there is no template '${template}'`,
+      });
+      expect(opened.list()).toEqual([]);
+      expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+    },
+  );
+});
+
+describe('a boot that fails', () => {
+  const REQUEST = { template: 'base', envs: {}, internet: false } as const;
+  const IMAGE_ID = 'img0123456789abcdefghij';
+
+  /** A template as a build leaves it; of the image only the size matters here. */
+  async function putTemplate({ assetsDir }: HostConfig): Promise<void> {
+    const record = {
+      name: 'base',
+      imageId: IMAGE_ID,
+      recipeHash: '',
+      description: '',
+      user: 'user',
+      vcpus: 1,
+      memoryMb: 128,
+      diskBytes: 1_048_576,
+      sizeBytes: 0,
+      createdAt: '2026-01-02T03:04:05.678Z',
+    };
+    await mkdir(join(assetsDir, 'templates'));
+    await writeFile(join(assetsDir, 'templates', 'base.json'), JSON.stringify(record));
+    await mkdir(join(assetsDir, 'images', IMAGE_ID), { recursive: true });
+    await writeFile(join(assetsDir, 'images', IMAGE_ID, 'root.ext4'), Buffer.alloc(1_048_576));
+  }
+
+  /** A driver that refuses with the same words each time, and what it was asked for. */
+  function refusing(error: DormouseError): VmDriver & { readonly asked: VmSpec[] } {
+    const asked: VmSpec[] = [];
+    return {
+      asked,
+      facts: NO_VMS.facts,
+      boot: (spec) => {
+        asked.push(spec);
+        return Promise.reject(error);
+      },
+      standBy: () => Promise.reject(error),
+      attach: () => Promise.resolve(undefined),
+    };
+  }
+
+  test('is tried three times, then reported with the last reason; hazard 17: it leaves nothing', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const driver = refusing(new DormouseError('boot_failed', 'QEMU ended with exit code 1: no luck'));
+    const opened = await host.open(driver);
+    await expect(opened.create(A, 1, REQUEST)).rejects.toMatchObject({
+      code: 'boot_failed',
+      message: 'the guest did not come up in 3 attempts: QEMU ended with exit code 1: no luck',
+      suggestion: 'The console log of the sandbox may say more; `./dormouse doctor` checks the host.',
+    });
+    expect(host.warnings).toEqual(['the guest did not come up; again', 'the guest did not come up; again']);
+    expect(driver.asked).toHaveLength(3);
+    expect(driver.asked[0]).toMatchObject({
+      memoryBytes: 128 * 1024 * 1024,
+      network: { kind: 'user', restricted: true },
+      kernelPath: '/vmlinux',
+      initramfsPath: '/initramfs',
+    });
+    expect(opened.list()).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+  });
+
+  test('hazard 8: because it is destroyed before it has begun is cancelled, not overlooked', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const opened = await host.open({
+      ...NO_VMS,
+      boot: (_spec, signal) =>
+        new Promise((_resolve, reject) => {
+          if (signal?.aborted) reject(signal.reason);
+          signal?.addEventListener('abort', () => reject(signal.reason));
+        }),
+    });
+    const creating = opened.create(A, 1, REQUEST);
+    creating.catch(() => {});
+    await opened.destroy(A);
+    await expect(creating).rejects.toMatchObject({ code: 'cancelled', message: 'the boot was cancelled' });
+    expect(opened.list()).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+  });
+
+  test('for want of a program is not tried again', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const driver = refusing(new DormouseError('missing_tool', 'qemu-system-x86_64 is not installed'));
+    const opened = await host.open(driver);
+    await expect(opened.create(A, 1, REQUEST)).rejects.toMatchObject({
+      code: 'missing_tool',
+      message: 'qemu-system-x86_64 is not installed',
+    });
+    expect([driver.asked.length, host.warnings]).toEqual([1, []]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+  });
+
+  test('because the image has gone is reported by the tool that missed it', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    await rm(join(host.config.assetsDir, 'images'), { recursive: true });
+    const driver = refusing(new DormouseError('internal', 'never asked'));
+    const opened = await host.open(driver);
+    await expect(opened.create(A, 1, REQUEST)).rejects.toMatchObject({
+      code: 'setup_failed',
+      message: expect.stringMatching(/^nothing can lie on .*root\.ext4: ENOENT/),
+    });
+    expect(driver.asked).toEqual([]);
+    expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
+  });
+
+  test.runIf(process.geteuid?.() === 0)('gives its user back', async () => {
+    await using host = await testHost();
+    await putTemplate(host.config);
+    const driver = refusing(new DormouseError('missing_tool', 'qemu-system-x86_64 is not installed'));
+    const opened = await host.open(driver);
+    for (let round = 0; round < 2; round++) await opened.create(A, 1, REQUEST).catch(() => {});
+    expect(driver.asked.map((spec) => spec.user?.uid)).toEqual([1_907_000_000, 1_907_000_000]);
+  });
+});

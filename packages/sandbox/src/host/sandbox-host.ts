@@ -1,0 +1,620 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { PageServerPool } from '@dormouse/page-server';
+import { findTemplate, type Template } from '@dormouse/rootfs';
+import { type GenerationSizes, GenerationStore, type MachineFacts } from '@dormouse/snapshot';
+import { limited } from '../concurrency/limited.js';
+import { generationsDir, sandboxesDir, snapshotsDir } from '../config/host-config.js';
+import { DEFAULT_POLICY, type Policy } from '../config/policy.js';
+import {
+  newSandboxId,
+  resolveSpec,
+  SANDBOX_ID,
+  type SandboxRequest,
+  type SandboxSpec,
+} from '../config/sandbox-spec.js';
+import { checkRoom, type HostRoom, measureRoom, memoryLeft } from '../disk/capacity.js';
+import { DiskLayers } from '../disk/disk.js';
+import type { HostEnvironment, SandboxEnvironment } from '../environment.js';
+import { ExpiryLoop } from '../expiry/expiry-loop.js';
+import { type ReadyKind, ReadyPool, type ReadyVm } from '../pools/ready-pool.js';
+import { StandbyPool } from '../pools/standby-pool.js';
+import { FrozenTemplates } from '../records/frozen-templates.js';
+import { HostEvents } from '../records/host-events.js';
+import type { Journal } from '../records/journal.js';
+import { readJournals } from '../records/read-journals.js';
+import { type Snapshot, Snapshots } from '../records/snapshots.js';
+import type { Origin } from '../transitions/first-vm.js';
+import { endReady, makeReady } from '../transitions/ready-vm.js';
+import { shorten } from '../transitions/shorten.js';
+import { machineFacts } from '../vm/machine.js';
+import { VmSlots } from '../vm/vm-slots.js';
+import { Collector, layersOf, type Roots } from './collector.js';
+import { freezeTemplate } from './freeze-template.js';
+import { type HostFigures, hostFigures } from './host-figures.js';
+import { type ResumeOptions, Sandbox } from './sandbox.js';
+
+const MIB = 1024 * 1024;
+/** Children of a fork, and sandboxes that come back with the host, that start side by side: more only wait for CPUs. */
+const PARALLEL_STARTS = 2;
+const MAX_CHILDREN = 100;
+
+/** A create in flight. */
+interface Creation {
+  /** There is room and a name for it; from then on it can be cancelled. */
+  readonly admitted: Promise<Admitted>;
+  readonly begun: Promise<Sandbox>;
+}
+
+interface Admitted {
+  readonly sandbox: Sandbox;
+  readonly origin: Origin;
+}
+
+/** What a new sandbox is made of. */
+interface Plan {
+  readonly spec: SandboxSpec;
+  readonly origin: Origin;
+  readonly snapshotId?: string | undefined;
+  readonly policy?: Policy | undefined;
+}
+
+/** A child of a fork, by name. */
+export interface ForkChild {
+  readonly id: string;
+  readonly generation: number;
+  /** Default: the source's. */
+  readonly policy?: Policy | undefined;
+}
+
+/** What became of a child. */
+export type ForkResult =
+  | { readonly id: string; readonly sandbox: Sandbox }
+  | { readonly id: string; readonly error: DormouseError };
+
+/** All sandboxes of one host. */
+export class SandboxHost {
+  readonly #environment: SandboxEnvironment;
+  readonly #snapshots: Snapshots;
+  readonly #frozen: FrozenTemplates;
+  readonly #collector: Collector;
+  readonly #sandboxes = new Map<string, Sandbox>();
+  readonly #creating = new Map<string, Creation>();
+  readonly #freezing = new Map<string, Promise<'frozen' | 'was frozen'>>();
+  /** Work nobody waits for, ended with the host. */
+  readonly #background = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  readonly #expiry: ExpiryLoop;
+
+  private constructor(environment: SandboxEnvironment, snapshots: Snapshots, frozen: FrozenTemplates) {
+    this.#environment = environment;
+    this.#snapshots = snapshots;
+    this.#frozen = frozen;
+    this.#collector = new Collector(environment.store, environment.layers, environment.log);
+    this.#expiry = new ExpiryLoop({
+      list: () => this.list(),
+      expire: (id, isDue) => this.#expire(this.get(id), isDue),
+      onFailed: (id, error) => this.#onExpiryFailed(id, error),
+      log: environment.log,
+    });
+  }
+
+  /** What this host has done with sandboxes by itself. */
+  get events(): HostEvents {
+    return this.#environment.events;
+  }
+
+  /** From here sandboxes whose time has passed are paused, or removed. */
+  startExpiry(): void {
+    this.#expiry.start();
+  }
+
+  /** Begins no such pause any more, and resolves when none is under way. */
+  async stopExpiry(): Promise<void> {
+    await this.#expiry.close();
+  }
+
+  /**
+   * Takes over what an earlier agent has left: running VMs are re-attached, what was interrupted is finished or rolled
+   * back, half-made sandboxes are removed, and processes and memory that belong to nobody are freed.
+   */
+  static async open(given: HostEnvironment): Promise<SandboxHost> {
+    const { config } = given;
+    await mkdir(sandboxesDir(config), { recursive: true, mode: 0o711 });
+    const store = await GenerationStore.open(generationsDir(config));
+    const slots = new VmSlots(config);
+    const readyPool = new ReadyPool({
+      size: given.readySandboxes ?? 0,
+      make: (kind, signal) => host.#makeReady(kind, signal),
+      end: (ready) => endReady(environment, ready),
+    });
+    const environment: SandboxEnvironment = {
+      ...given,
+      store,
+      slots,
+      layers: new DiskLayers(config, store),
+      pageServers: new PageServerPool(),
+      standbyPool: new StandbyPool({ ...given, slots, size: given.standbys ?? 0 }),
+      readyPool,
+      events: await HostEvents.open(join(config.dataDir, 'events.jsonl'), given.log),
+    };
+    const snapshots = await Snapshots.open(snapshotsDir(config));
+    const frozen = await FrozenTemplates.open(join(config.dataDir, 'frozen'));
+    const host = new SandboxHost(environment, snapshots, frozen);
+    await host.#recover();
+    return host;
+  }
+
+  /** Room on this host and what may still be promised, in bytes. */
+  async room(): Promise<HostRoom & { readonly memoryLeftBytes: number }> {
+    const { config } = this.#environment;
+    const room = await measureRoom(config.memoryDir, config.dataDir);
+    return { ...room, memoryLeftBytes: memoryLeft(room, this.#promisedBytes()) };
+  }
+
+  /** What there is at this moment. */
+  figures(): Promise<HostFigures> {
+    return hostFigures(this.#environment, this.list());
+  }
+
+  list(): readonly Sandbox[] {
+    return [...this.#sandboxes.values()];
+  }
+
+  /** @throws DormouseError `not_found` */
+  get(id: string): Sandbox {
+    const sandbox = this.#sandboxes.get(id);
+    if (sandbox === undefined)
+      throw new DormouseError('not_found', `there is no sandbox '${id}' on this host`);
+    return sandbox;
+  }
+
+  /**
+   * Makes a sandbox and brings it to life: from a snapshot, from its template's frozen moment where there is one for
+   * this size of machine, else by booting. The same id again joins the start in flight, or answers the sandbox there is.
+   *
+   * @throws DormouseError `invalid_request`, `not_found` (template, snapshot), `no_capacity`, `no_space`, `boot_failed`,
+   *   `restore_failed`, `snapshot_corrupt`, `snapshot_incompatible`, `invalid_state` when this host knows a newer
+   *   generation of the sandbox, or when a snapshot was frozen with another size of machine
+   */
+  async create(id: string, generation: number, request: SandboxRequest): Promise<Sandbox> {
+    return await this.#create(id, generation, () => this.#plan(id, request));
+  }
+
+  /**
+   * Makes sandboxes that begin where another one is now. That one goes on as it was.
+   *
+   * @throws DormouseError `not_found`, `invalid_state`, `no_space`, `pause_failed`; what fails with a child is its result
+   */
+  async fork(id: string, children: readonly ForkChild[]): Promise<readonly ForkResult[]> {
+    if (children.length < 1 || children.length > MAX_CHILDREN) {
+      throw new DormouseError('invalid_request', `a fork makes 1 to ${MAX_CHILDREN} sandboxes`);
+    }
+    const source = this.get(id);
+    return await source.moment('full', (manifest) => {
+      const { snapshotId } = source.journal;
+      const origin = { kind: 'generation', id: manifest.id, orBoot: false } as const;
+      return limited(PARALLEL_STARTS, children, async (child): Promise<ForkResult> => {
+        try {
+          const spec = { ...source.spec, hostname: child.id };
+          const { policy = source.journal.policy } = child;
+          const plan = async () => ({ spec, origin, snapshotId, policy });
+          return { id: child.id, sandbox: await this.#create(child.id, child.generation, plan) };
+        } catch (error) {
+          return { id: child.id, error: fromUnknown(error) };
+        }
+      });
+    });
+  }
+
+  /** Freezes a sandbox. See `Sandbox.pause`. */
+  async pause(id: string, generation: number, kind: 'full' | 'disk'): Promise<Sandbox> {
+    const sandbox = this.#current(id, generation);
+    await sandbox.pause({ kind });
+    this.#shorten(sandbox);
+    return sandbox;
+  }
+
+  /** Brings a paused sandbox back. See `Sandbox.resume`. @throws DormouseError `no_capacity` as well */
+  async resume(id: string, generation: number, options: ResumeOptions = {}): Promise<Sandbox> {
+    const sandbox = this.#current(id, generation);
+    if (sandbox.journal.state === 'paused') await this.#checkMemory(sandbox.spec);
+    await sandbox.resume(generation, options);
+    return sandbox;
+  }
+
+  /** Keeps the present moment of a sandbox. The same id again answers the snapshot there is. */
+  async createSnapshot(id: string, sandboxId: string, kind: 'full' | 'disk'): Promise<Snapshot> {
+    const present = this.#snapshots.find(id);
+    if (present !== undefined) return present;
+    const source = this.get(sandboxId);
+    return await source.moment(kind, async (manifest) => {
+      const snapshot: Snapshot = {
+        version: 1,
+        id,
+        generationId: manifest.id,
+        kind: manifest.kind,
+        spec: { ...source.spec, envs: {} },
+        sandboxId,
+        parentId: source.journal.snapshotId,
+        createdAtMs: Date.now(),
+      };
+      await this.#snapshots.put(snapshot);
+      return snapshot;
+    });
+  }
+
+  listSnapshots(): readonly Snapshot[] {
+    return this.#snapshots.list();
+  }
+
+  /** Bytes on the disk of a snapshot. */
+  sizesOf({ generationId }: Snapshot): GenerationSizes {
+    return this.#environment.store.sizes(generationId);
+  }
+
+  /** Lets go of a snapshot. Unknown ids are fine: it is gone. */
+  async deleteSnapshot(id: string): Promise<void> {
+    await this.#snapshots.remove(id);
+    this.#inBackground(() => this.collect());
+  }
+
+  /** Removes a sandbox and everything it holds, a start in flight included. Unknown ids are fine: it is gone. */
+  async destroy(id: string): Promise<void> {
+    const admitted = this.#creating.get(id)?.admitted.catch(() => undefined);
+    const sandbox = this.#sandboxes.get(id) ?? (await admitted)?.sandbox;
+    if (sandbox === undefined) return;
+    await sandbox.destroy();
+    this.#forget(sandbox);
+  }
+
+  /** Removes generations and layers that nobody can ask for any more. @param graceMs default 30 s */
+  async collect(graceMs?: number): Promise<void> {
+    await this.#collector.collect(() => this.#roots(), graceMs);
+  }
+
+  /**
+   * Freezes a template, booted and ready, so that its sandboxes begin with a lazy restore; records its working set by
+   * restoring it once. Nothing happens when that has been done for this image, kernel, agent and VMM.
+   */
+  freezeTemplate(name: string): Promise<'frozen' | 'was frozen'> {
+    const running = this.#freezing.get(name) ?? this.#freeze(name).finally(() => this.#freezing.delete(name));
+    this.#freezing.set(name, running);
+    return running;
+  }
+
+  async #freeze(name: string): Promise<'frozen' | 'was frozen'> {
+    const template = await findTemplate(this.#environment.config.assetsDir, name);
+    const id = newSandboxId();
+    const spec = resolveSpec(id, { template: name, envs: {}, internet: true }, template);
+    const facts = freezeKey(await machineFacts(this.#environment, spec), template);
+    const known = this.#frozen.find(name, template.imageId, facts);
+    if (known !== undefined && (await this.#environment.store.list()).includes(known)) return 'was frozen';
+    await this.#checkMemory(spec);
+    await freezeTemplate(template, {
+      scratch: (use, origin) => this.#scratch(spec, origin, use),
+      keep: (generationId) => this.#frozen.put(name, template.imageId, facts, generationId),
+    });
+    return 'frozen';
+  }
+
+  /** Has sandboxes of a template wait for somebody to want one, and processes for VMs, as many as the host was told. */
+  async warmUp(name: string): Promise<void> {
+    const { config, standbyPool, readyPool, pageServers } = this.#environment;
+    const request = { template: name, envs: {}, internet: true };
+    const template = await findTemplate(config.assetsDir, name);
+    const spec = resolveSpec(newSandboxId(), request, template);
+    await Promise.all([standbyPool.refill(spec), pageServers.fill()]);
+    const facts = freezeKey(await machineFacts(this.#environment, spec), template);
+    const generationId = this.#frozen.find(name, template.imageId, facts);
+    if (generationId !== undefined) await readyPool.refill({ spec, generationId });
+  }
+
+  /** Shuts every running sandbox down cleanly; their disks stay. Answers how many there were. */
+  async shutDownAll(reason: string): Promise<number> {
+    const running = this.#running();
+    await Promise.all(running.map((sandbox) => sandbox.shutDown(reason)));
+    return running.length;
+  }
+
+  /**
+   * Pauses every running sandbox until the host is back. One that cannot be paused keeps its disk, and if even that
+   * fails is shut down cleanly. Answers how many were paused, and how many were not.
+   */
+  async pauseAll(reason: string): Promise<{ readonly paused: number; readonly shutDown: number }> {
+    const { log } = this.#environment;
+    const results = await limited(PARALLEL_STARTS, this.#running(), async (sandbox) => {
+      for (const kind of ['full', 'disk'] as const) {
+        try {
+          await sandbox.pause({ kind, resumeAtStart: true });
+          return true;
+        } catch (error) {
+          log.warn({ sandboxId: sandbox.id, kind, err: fromUnknown(error) }, 'the sandbox was not paused');
+        }
+      }
+      await sandbox.shutDown(reason);
+      return false;
+    });
+    const paused = results.filter(Boolean).length;
+    return { paused, shutDown: results.length - paused };
+  }
+
+  /** Resumes what was paused only because the host stopped. Answers how many came back. */
+  async resumeAll(): Promise<number> {
+    const { log } = this.#environment;
+    const waiting = this.list().filter(({ journal }) => journal.state === 'paused' && journal.resumeAtStart);
+    const results = await limited(PARALLEL_STARTS, waiting, async (sandbox) => {
+      try {
+        await this.resume(sandbox.id, sandbox.journal.generation + 1);
+        await sandbox.tell('resumed_with_host', 'the host is back');
+        return true;
+      } catch (error) {
+        log.warn({ sandboxId: sandbox.id, err: fromUnknown(error) }, 'the sandbox stays paused');
+        await sandbox.tell('stays_paused', `it was not resumed with its host: ${fromUnknown(error).message}`);
+        return false;
+      }
+    });
+    return results.filter(Boolean).length;
+  }
+
+  /** Lets go of all VMs without ending them, and ends what only waits. */
+  async release(): Promise<void> {
+    await this.stopExpiry();
+    this.#closing.abort();
+    await Promise.all(this.#background);
+    await Promise.all(this.list().map((sandbox) => sandbox.release()));
+    await this.#environment.readyPool.close();
+    await this.#environment.standbyPool.close();
+    await this.#environment.pageServers.close();
+  }
+
+  async #expire(sandbox: Sandbox, isDue: () => boolean): Promise<boolean> {
+    if (!(await sandbox.expire(isDue))) return false;
+    if (sandbox.journal.state === 'paused') this.#shorten(sandbox);
+    else this.#forget(sandbox);
+    return true;
+  }
+
+  async #onExpiryFailed(id: string, error: Error): Promise<void> {
+    const sandbox = this.#sandboxes.get(id);
+    this.#environment.log.warn(
+      { sandboxId: id, err: error },
+      'its time has passed, but it was neither paused nor removed',
+    );
+    if (sandbox?.journal.state === 'running') await sandbox.tell('pause_failed', error.message);
+  }
+
+  async #create(id: string, generation: number, plan: () => Promise<Plan>): Promise<Sandbox> {
+    if (!SANDBOX_ID.test(id)) throw new DormouseError('invalid_request', `'${id}' is no sandbox id`);
+    const present = this.#sandboxes.get(id);
+    if (present !== undefined && present.journal.generation > generation) throw movedOn(present);
+    const inFlight = this.#creating.get(id);
+    if (inFlight !== undefined) return await inFlight.begun;
+    if (present !== undefined) return present;
+    const admitted = plan().then(async ({ spec, origin, snapshotId, policy }) => {
+      await this.#checkMemory(spec);
+      return { sandbox: this.#sandbox(id, generation, spec, snapshotId, policy), origin };
+    });
+    const begun = this.#begin(admitted).finally(() => this.#creating.delete(id));
+    this.#creating.set(id, { admitted, begun });
+    return await begun;
+  }
+
+  async #begin(admitted: Promise<Admitted>): Promise<Sandbox> {
+    const { sandbox, origin } = await admitted;
+    try {
+      await sandbox.create(origin);
+      return sandbox;
+    } catch (error) {
+      this.#forget(sandbox);
+      throw error;
+    }
+  }
+
+  /** What a request means: everything that can be refused is refused here, before anything exists. */
+  async #plan(id: string, request: SandboxRequest): Promise<Plan> {
+    const { policy } = request;
+    if (request.snapshotId !== undefined) {
+      const snapshot = this.#snapshots.get(request.snapshotId);
+      const { generationId, spec: frozen } = snapshot;
+      assertSameSize(request, frozen);
+      const { envs, internet, hostname = id } = request;
+      const spec = { ...frozen, envs, internet, hostname };
+      const origin: Origin =
+        snapshot.kind === 'full'
+          ? { kind: 'generation', id: generationId, orBoot: false }
+          : { kind: 'disk', id: generationId };
+      return { spec, origin, policy, snapshotId: snapshot.id };
+    }
+    const template = await findTemplate(this.#environment.config.assetsDir, request.template);
+    const spec = resolveSpec(id, request, template);
+    const facts = await machineFacts(this.#environment, spec);
+    const frozen = this.#frozen.find(template.name, template.imageId, freezeKey(facts, template));
+    const isStandard = spec.vcpus === template.vcpus && spec.memoryMb === template.memoryMb;
+    if (frozen === undefined && isStandard && this.#environment.freezeTemplates === true) {
+      this.#inBackground(async () => void (await this.freezeTemplate(template.name)));
+    }
+    const origin: Origin =
+      frozen === undefined ? { kind: 'boot' } : { kind: 'generation', id: frozen, orBoot: true };
+    return { spec, origin, policy };
+  }
+
+  /** What only waits gives way to what somebody wants. */
+  async #checkMemory(spec: SandboxSpec): Promise<void> {
+    try {
+      await this.#requireRoom(spec, this.#promisedBytes());
+    } catch (error) {
+      const { readyPool } = this.#environment;
+      if (readyPool.memoryMb === 0) throw error;
+      await readyPool.drain();
+      await this.#requireRoom(spec, this.#promisedBytes());
+    }
+  }
+
+  async #requireRoom(spec: SandboxSpec, promisedBytes: number): Promise<void> {
+    const { config } = this.#environment;
+    checkRoom(await measureRoom(config.memoryDir, config.dataDir), promisedBytes, spec.memoryMb * MIB);
+  }
+
+  async #makeReady(kind: ReadyKind, signal: AbortSignal): Promise<ReadyVm> {
+    const { readyPool, log } = this.#environment;
+    try {
+      await this.#requireRoom(kind.spec, this.#promisedBytes() + readyPool.memoryMb * MIB);
+      return await makeReady(this.#environment, kind, signal);
+    } catch (thrown) {
+      const error = fromUnknown(thrown);
+      if (error.code !== 'cancelled') log.warn({ err: error }, 'no sandbox waits for somebody to want one');
+      throw error;
+    }
+  }
+
+  #sandbox(
+    id: string,
+    generation: number,
+    spec: SandboxSpec,
+    snapshotId?: string,
+    policy: Policy = DEFAULT_POLICY,
+  ): Sandbox {
+    const journal: Journal = {
+      version: 3,
+      id,
+      generation,
+      state: 'pending',
+      spec,
+      policy,
+      createdAtMs: Date.now(),
+      ...(snapshotId === undefined ? {} : { snapshotId }),
+    };
+    const sandbox = new Sandbox(this.#environment, journal);
+    this.#sandboxes.set(id, sandbox);
+    return sandbox;
+  }
+
+  /** A sandbox nobody knows of, for as long as `use` takes. */
+  async #scratch<T>(spec: SandboxSpec, origin: Origin, use: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+    const id = newSandboxId();
+    const sandbox = this.#sandbox(id, 1, { ...spec, hostname: id });
+    try {
+      await sandbox.create(origin);
+      return await use(sandbox);
+    } finally {
+      await sandbox.destroy();
+      this.#forget(sandbox);
+    }
+  }
+
+  #current(id: string, generation: number): Sandbox {
+    const sandbox = this.get(id);
+    if (sandbox.journal.generation > generation) throw movedOn(sandbox);
+    return sandbox;
+  }
+
+  #forget(sandbox: Sandbox): void {
+    if (this.#sandboxes.get(sandbox.id) === sandbox) this.#sandboxes.delete(sandbox.id);
+  }
+
+  #running(): readonly Sandbox[] {
+    return this.list().filter(({ journal }) => journal.state === 'running');
+  }
+
+  #promisedBytes(): number {
+    const alive = this.list().filter((sandbox) => sandbox.holdsMemory);
+    return alive.reduce((sum, { spec }) => sum + spec.memoryMb * MIB, 0);
+  }
+
+  #roots(): Roots {
+    const generations = [
+      ...this.#snapshots.list().map(({ generationId }) => generationId),
+      ...this.#frozen.generations(),
+    ];
+    return { journals: this.list().map(({ journal }) => journal), generations };
+  }
+
+  /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
+  #shorten(sandbox: Sandbox): void {
+    this.#inBackground(async () => {
+      const { state, paused } = sandbox.journal;
+      if (state !== 'paused' || paused === undefined) return;
+      await shorten(this.#environment, paused.generationId, {
+        ...this.#environment.chains,
+        keep: this.#frozen.generations(),
+        signal: this.#closing.signal,
+        onShort: ({ id }) => sandbox.replacePaused(paused.generationId, id),
+      });
+    });
+  }
+
+  /** Resolves when nothing is done in the background any more. */
+  async settled(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background);
+  }
+
+  #inBackground(work: () => Promise<void>): void {
+    const running = work()
+      .catch((error: unknown) => {
+        if (this.#closing.signal.aborted) return;
+        this.#environment.log.warn({ err: fromUnknown(error) }, 'work in the background failed');
+      })
+      .finally(() => this.#background.delete(running));
+    this.#background.add(running);
+  }
+
+  async #recover(): Promise<void> {
+    const { config, slots, log, layers } = this.#environment;
+    for (const journal of await readJournals(config, log)) {
+      this.#sandboxes.set(journal.id, new Sandbox(this.#environment, journal));
+    }
+    const known = this.list().flatMap(({ journal }) => (journal.vm === undefined ? [] : [journal.vm]));
+    for (const record of known) await slots.adopt(record);
+    await slots.releaseOthers(new Set(known.map(({ slot }) => slot)));
+    for (const sandbox of this.list()) {
+      const { state } = sandbox.journal;
+      if (state === 'pending' || state === 'stopping') {
+        await this.#finishRemoval(sandbox);
+        continue;
+      }
+      if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
+      log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
+    }
+    await layers.sweep(() => layersOf(this.list().map(({ journal }) => journal)));
+  }
+
+  /** What cannot be removed now keeps no other sandbox from coming back: whoever wanted it gone asks again. */
+  async #finishRemoval(sandbox: Sandbox): Promise<void> {
+    const { log } = this.#environment;
+    const { id, journal } = sandbox;
+    try {
+      await sandbox.destroy();
+      this.#forget(sandbox);
+      log.info({ sandboxId: id, state: journal.state }, 'finished what a crash had interrupted');
+    } catch (error) {
+      log.warn(
+        { sandboxId: id, err: fromUnknown(error) },
+        'what a crash had interrupted cannot be finished yet',
+      );
+    }
+  }
+}
+
+/** What a frozen template depends on: the machine, and when it was said to be ready. */
+function freezeKey(facts: MachineFacts, { ready = '' }: Template): MachineFacts {
+  return { ...facts, ready };
+}
+
+function movedOn({ id, journal }: Sandbox): DormouseError {
+  return new DormouseError('invalid_state', `sandbox ${id} has moved on to generation ${journal.generation}`);
+}
+
+/** @throws DormouseError `invalid_state` */
+function assertSameSize(request: SandboxRequest, frozen: SandboxSpec): void {
+  for (const [name, wanted, has] of [
+    ['vcpus', request.vcpus, frozen.vcpus],
+    ['memory_mb', request.memoryMb, frozen.memoryMb],
+  ] as const) {
+    if (wanted === undefined || wanted === has) continue;
+    throw new DormouseError('invalid_state', `the snapshot was frozen with ${name} ${has}, not ${wanted}`, {
+      suggestion: `Leave ${name} out.`,
+    });
+  }
+}
