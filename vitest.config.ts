@@ -7,9 +7,14 @@ const source = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditio
 /** Where kernel, images and templates are kept between runs; the first run spends minutes on making them. */
 const assetsDir = process.env.DORMOUSE_ASSETS_DIR ?? join(import.meta.dirname, '.dormouse', 'assets');
 
-/** Real virtual machines: one file at a time, and bounds that only a hang exceeds, for emulation on a busy machine. */
+/**
+ * Real virtual machines. Each file has its own host, directories and guests; a guest under emulation keeps about one
+ * core busy. The bounds are those that only a hang exceeds, for emulation on a busy machine.
+ */
 const system = {
-  fileParallelism: false,
+  fileParallelism: true,
+  // In the lab host, whose processors are emulated too, guests side by side outlast the patience of a boot.
+  maxWorkers: process.env.DORMOUSE_LAB === undefined ? 2 : 1,
   testTimeout: 300_000,
   hookTimeout: 300_000,
   globalSetup: './vitest.assets.ts',
@@ -53,10 +58,6 @@ export default defineConfig({
         ...source,
         test: {
           ...system,
-          // Each file has its own host, directories and guests; a guest under emulation keeps about one core busy.
-          fileParallelism: true,
-          // In the lab host, whose processors are emulated too, guests side by side outlast the patience of a boot.
-          maxWorkers: process.env.DORMOUSE_LAB === undefined ? 2 : 1,
           name: 'vm',
           include: ['{packages,apps}/*/src/**/*.vm.test.ts'],
         },

@@ -42,7 +42,7 @@ export interface HostEnvironment {
   readonly onStep?: (step: Step) => void | Promise<void>;
 }
 
-/** Named moments in the life of a sandbox, in order. */
+/** Named moments in the life of a sandbox, in order; the last only of those whose restore breaks off. */
 export type Step =
   | 'freeze-begun'
   | 'held'
@@ -57,7 +57,8 @@ export type Step =
   | 'listening'
   | 'running'
   | 'awake'
-  | 'resumed';
+  | 'resumed'
+  | 'restore-broken';
 
 /** What all sandboxes of a host share. */
 export interface SandboxEnvironment extends HostEnvironment {

@@ -142,6 +142,11 @@ export interface VmDriver {
    * @throws DormouseError `boot_failed`
    */
   standBy(spec: StandbySpec, signal?: AbortSignal): Promise<StandbyVm>;
-  /** Finds a VM that is still running; undefined when it is not, or when the pid belongs to somebody else by now. */
-  attach(identity: VmIdentity): Promise<MicroVm | undefined>;
+  /**
+   * Finds a VM that is still running; undefined when it is not, or when the pid belongs to somebody else by now.
+   *
+   * @param timeoutMs how long it may take to answer, default 30,000
+   * @throws DormouseError when it does not answer
+   */
+  attach(identity: VmIdentity, timeoutMs?: number): Promise<MicroVm | undefined>;
 }

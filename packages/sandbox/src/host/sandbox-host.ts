@@ -38,6 +38,8 @@ import { type ResumeOptions, Sandbox } from './sandbox.js';
 const MIB = 1024 * 1024;
 /** Children of a fork, and sandboxes that come back with the host, that start side by side: more only wait for CPUs. */
 const PARALLEL_STARTS = 2;
+/** Sandboxes that an agent takes over side by side when it opens. */
+const PARALLEL_TAKEOVERS = 16;
 const MAX_CHILDREN = 100;
 
 /** A create in flight. */
@@ -568,16 +570,19 @@ export class SandboxHost {
     const known = this.list().flatMap(({ journal }) => (journal.vm === undefined ? [] : [journal.vm]));
     for (const record of known) await slots.adopt(record);
     await slots.releaseOthers(new Set(known.map(({ slot }) => slot)));
-    for (const sandbox of this.list()) {
-      const { state } = sandbox.journal;
-      if (state === 'pending' || state === 'stopping') {
-        await this.#finishRemoval(sandbox);
-        continue;
-      }
-      if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
-      log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
-    }
+    // A VM that does not answer takes its time; the others are not to wait for it.
+    await limited(PARALLEL_TAKEOVERS, this.list(), (sandbox) => this.#takeOver(sandbox));
     await layers.sweep(() => layersOf(this.list().map(({ journal }) => journal)));
+  }
+
+  async #takeOver(sandbox: Sandbox): Promise<void> {
+    const { state } = sandbox.journal;
+    if (state === 'pending' || state === 'stopping') return await this.#finishRemoval(sandbox);
+    if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
+    this.#environment.log.info(
+      { sandboxId: sandbox.id, state: sandbox.journal.state },
+      'took over a sandbox',
+    );
   }
 
   /** What cannot be removed now keeps no other sandbox from coming back: whoever wanted it gone asks again. */

@@ -25,9 +25,16 @@ import { pauseVm } from '../transitions/pause.js';
 import { restoreVm } from '../transitions/restore.js';
 import { GuestSession } from '../vm/guest-session.js';
 import { goOn, type LiveVm, powerOff, type StartedVm } from '../vm/live-vm.js';
+import type { VmSlotRecord } from '../vm/vm-slots.js';
 
 /** A pause that has begun takes seconds; a guest that hangs would take for ever. */
 const RELEASE_PATIENCE_MS = 30_000;
+
+/**
+ * A VM whose memory does not come any more may answer nobody, and can be restored: less patience than with one that
+ * has nowhere to go back to.
+ */
+const LOADING_ATTACH_TIMEOUT_MS = 10_000;
 
 /** How to resume. */
 export interface ResumeOptions {
@@ -338,6 +345,7 @@ export class Sandbox {
         vm: { ...slot.record, pid, startTicks },
         disk,
         startedAtMs: Date.now(),
+        loading: loading === undefined ? undefined : true,
         paused: undefined,
         resumeAtStart: undefined,
         reason: undefined,
@@ -369,7 +377,17 @@ export class Sandbox {
       if (result instanceof DormouseError) return this.#queue.run(() => this.#onLoadFailure(live, result));
       this.#brokenRestores = 0;
       if (this.#live === live) this.#isLoaded = true;
+      return this.#queue.run(() => this.#onLoaded(live));
     });
+  }
+
+  async #onLoaded(live: LiveVm): Promise<void> {
+    if (this.#live !== live || this.#journal.loading === undefined) return;
+    try {
+      await this.#record({ loading: undefined });
+    } catch (error) {
+      this.#log.warn({ err: fromUnknown(error) }, 'it was not written down that all memory is there');
+    }
   }
 
   async #onExit(live: LiveVm, exit: VmExit): Promise<void> {
@@ -394,15 +412,7 @@ export class Sandbox {
     const { memoryBase, state, generation } = this.#journal;
     if (this.#live !== live || memoryBase === undefined || state !== 'running') return;
     this.#log.warn({ err: error }, 'the restore broke off; restoring again');
-    await this.#endVm(new DormouseError('guest_unreachable', 'the sandbox is being restored again'));
-    await this.#dropDisk();
-    await this.#record({ state: 'pausing' });
-    await this.#record({
-      state: 'paused',
-      ...NO_VM,
-      paused: { generationId: memoryBase, kind: 'full', atMs: Date.now() },
-      reason: `its restore broke off: ${error.message}`,
-    });
+    const moment = await this.#goBackTo(memoryBase, error);
     this.#brokenRestores += 1;
     const isLost = error.code === 'snapshot_corrupt';
     try {
@@ -410,12 +420,25 @@ export class Sandbox {
       if (!isLost) await this.tell('restored_again', error.message);
       await this.#record({ state: 'resuming', generation });
       if (isLost) await this.#reboot(memoryBase, `its memory was lost: ${error.message}`);
-      else await this.#resumeFrom({ generationId: memoryBase, kind: 'full', atMs: Date.now() }, {});
+      else await this.#resumeFrom(moment, {});
     } catch (thrown) {
       this.#log.warn({ err: fromUnknown(thrown) }, 'the sandbox stays paused');
       await this.tell('stays_paused', fromUnknown(thrown).message);
-      if (this.#journal.state === 'resuming') await this.#record({ state: 'paused' });
+      await this.#record({ state: 'paused', resumeAtStart: undefined });
     }
+  }
+
+  /** Ends the VM: the sandbox is where it began, and is to run again. */
+  async #goBackTo(generationId: string, error: DormouseError): Promise<PausedMoment> {
+    // Written down before its VM ends: what is found without one, and with nowhere to go back to, has stopped for good.
+    await this.#record({ state: 'pausing', intent: generationId });
+    await this.#environment.onStep?.('restore-broken');
+    await this.#endVm(new DormouseError('guest_unreachable', 'the sandbox is being restored again'));
+    await this.#dropDisk();
+    const paused: PausedMoment = { generationId, kind: 'full', atMs: Date.now() };
+    const reason = `its restore broke off: ${error.message}`;
+    await this.#record({ state: 'paused', ...NO_VM, paused, resumeAtStart: true, reason });
+    return paused;
   }
 
   async #pause(kind: Manifest['kind'], cause: PauseCause | undefined): Promise<void> {
@@ -425,7 +448,8 @@ export class Sandbox {
       const request = {
         ...(await this.#freezable(live)),
         kind,
-        onBegun: (intent: string) => this.#record({ state: 'pausing', intent, intentCause: cause }),
+        onBegun: (intent: string) =>
+          this.#record({ state: 'pausing', loading: undefined, intent, intentCause: cause }),
         onFailed: (error: DormouseError) => this.#runOn(live, kind, error),
       };
       const paused = await pauseVm(this.#environment, request, phase);
@@ -436,7 +460,7 @@ export class Sandbox {
 
   async #becomePaused(paused: PausedMoment): Promise<void> {
     const { onStep } = this.#environment;
-    const layers = this.#journal.disk?.layers ?? [];
+    const { vm: place, disk } = this.#journal;
     // Told first: what is told twice, before a crash and after it, counts once.
     await this.#tellPaused(paused);
     const resumeAtStart = paused.cause === 'shutdown' ? true : undefined;
@@ -444,8 +468,9 @@ export class Sandbox {
     await onStep?.('recorded');
     await this.#endVm(
       new DormouseError('invalid_state', 'the sandbox was paused; what ran in it goes on when it is resumed'),
+      place,
     );
-    await this.#environment.layers.remove(layers);
+    await this.#environment.layers.remove(disk?.layers ?? []);
     await onStep?.('freed');
   }
 
@@ -536,7 +561,7 @@ export class Sandbox {
       return this.#environment.store.read(paused.generationId);
     }
     const live = await this.#readyToFreeze('kept');
-    await this.#record({ state: 'snapshotting' });
+    await this.#record({ state: 'snapshotting', loading: undefined });
     let done: Checkpointed;
     try {
       done = await checkpoint(this.#environment, {
@@ -588,29 +613,52 @@ export class Sandbox {
   }
 
   async #reattach(): Promise<void> {
-    const { store, slots, driver } = this.#environment;
-    const { state, vm: recorded, intent, intentCause: cause } = this.#journal;
+    const { store } = this.#environment;
+    const { state, vm: recorded, intent, intentCause: cause, memoryBase, loading } = this.#journal;
     if (state === 'resuming') return await this.#record({ state: 'paused' });
-    if (recorded === undefined) return await this.#becomeStopped('it had no VM');
-    const slot = await slots.adopt(recorded);
-    const { pid, startTicks } = recorded;
-    const { consoleLog: consoleLogPath } = this.paths;
-    const committed = intent !== undefined && (await store.list()).includes(intent);
-    const identity = { runDir: slot.runDir, logDir: slot.dir, consoleLogPath, pid, startTicks };
-    const vm = await driver.attach(identity);
-    if (vm !== undefined) {
-      this.#adopt({ slot, vm, session: this.#session(vm, undefined), loading: awaitLoaded(vm) });
+    if (state === 'pausing' && intent === memoryBase && intent !== undefined) {
+      return await this.#restoreAtStart(intent, new DormouseError('restore_failed', 'the host agent ended'));
     }
-    if (state === 'pausing' && committed) {
+    if (recorded === undefined) return await this.#becomeStopped('it had no VM');
+    if (state === 'pausing' && intent !== undefined && (await store.list()).includes(intent)) {
       const { kind } = store.read(intent);
       return await this.#becomePaused({ generationId: intent, kind, atMs: Date.now(), cause });
     }
-    if (vm === undefined) return await this.#becomeStopped('its VM ended while the host agent was away');
+    const vm = await this.#attach(recorded).catch((error: unknown) => {
+      if (loading === undefined) throw error;
+      this.#log.warn({ err: fromUnknown(error) }, 'the VM does not answer; its memory was still to come');
+    });
+    if (vm === undefined) {
+      const error = new DormouseError('restore_failed', 'its VM ended while the host agent was away');
+      if (loading === undefined || memoryBase === undefined) return await this.#becomeStopped(error.message);
+      return await this.#restoreAtStart(memoryBase, error);
+    }
     if (state === 'pausing' || state === 'snapshotting') {
       await this.#correctDisk(vm);
       await goOn(this.#live!, 'disk', undefined, this.#log);
       await this.#record({ state: 'running', intent: undefined, intentCause: undefined });
     }
+  }
+
+  /** Its restore has broken off with an earlier agent: it is begun again once the host is open. */
+  async #restoreAtStart(generationId: string, error: DormouseError): Promise<void> {
+    await this.#goBackTo(generationId, error);
+    await this.tell('restored_again', error.message);
+  }
+
+  /** Takes the VM of a journal over; undefined when it has ended. */
+  async #attach(recorded: NonNullable<Journal['vm']>): Promise<MicroVm | undefined> {
+    const { slots, driver } = this.#environment;
+    const slot = await slots.adopt(recorded);
+    const { pid, startTicks } = recorded;
+    const { consoleLog: consoleLogPath } = this.paths;
+    const identity = { runDir: slot.runDir, logDir: slot.dir, consoleLogPath, pid, startTicks };
+    const patienceMs = this.#journal.loading === undefined ? undefined : LOADING_ATTACH_TIMEOUT_MS;
+    const vm = await driver.attach(identity, patienceMs);
+    if (vm !== undefined) {
+      this.#adopt({ slot, vm, session: this.#session(vm, undefined), loading: awaitLoaded(vm) });
+    }
+    return vm;
   }
 
   /** The journal names a layer before the VM gets it: what the VM has is what counts. */
@@ -647,14 +695,15 @@ export class Sandbox {
   }
 
   /** Ends the VM and gives its place up, also one that only the journal knows. */
-  async #endVm(reason: DormouseError): Promise<void> {
+  async #endVm(reason: DormouseError, place: VmSlotRecord | undefined = this.#journal.vm): Promise<void> {
     const live = this.#live;
     this.#live = undefined;
     live?.session.drop(reason);
     await live?.vm.kill();
+    // What its restore still writes down is a part of it.
+    await live?.loading;
     const { slots } = this.#environment;
-    const { vm } = this.#journal;
-    const slot = live?.slot ?? (vm === undefined ? undefined : await slots.adopt(vm));
+    const slot = live?.slot ?? (place === undefined ? undefined : await slots.adopt(place));
     if (slot === undefined) return;
     await slots.release(slot);
     // Given up once: whoever comes here again must not free the user of another VM.
@@ -685,6 +734,7 @@ const NO_VM = {
   vm: undefined,
   disk: undefined,
   memoryBase: undefined,
+  loading: undefined,
   intent: undefined,
   intentCause: undefined,
 } as const;

@@ -29,6 +29,8 @@ export interface Journal {
   readonly disk?: Disk | undefined;
   /** The generation that the memory of the VM began with; absent after a boot. */
   readonly memoryBase?: string | undefined;
+  /** Some of the memory of the VM is still to come: where it cannot, the sandbox is where it began. */
+  readonly loading?: true | undefined;
   /** What a paused sandbox consists of. */
   readonly paused?: PausedMoment | undefined;
   /** The generation that a pause in progress is making. */
@@ -99,6 +101,7 @@ const journalSchema: z.ZodType<Journal> = z.object({
     .optional(),
   disk: z.object({ layers: z.array(z.string()).min(1), base: backingSchema }).optional(),
   memoryBase: z.string().optional(),
+  loading: z.literal(true).optional(),
   paused: z
     .object({
       generationId: z.string(),

@@ -45,13 +45,6 @@ async function crashAndReopen(operation: CrashOperation, dieAt: string | number)
   const { config, kernel } = vm;
   const end = await runCrash({ config, kernel, operation, dieAt });
   await vm.reopen();
-  if (process.env.DBG)
-    console.log(
-      operation.kind,
-      dieAt,
-      vm.host.list().map((x) => JSON.stringify(x.journal)),
-      vm.warnings.slice(-5),
-    );
   return end;
 }
 
@@ -66,6 +59,8 @@ async function goOn(): Promise<void> {
 
 /** hazard 16: nothing is there but what the one sandbox has. */
 async function expectNothingElse(): Promise<void> {
+  // Until all memory is there a restore is under way, which ends with a working set being written.
+  await vm.host.get(id).loaded();
   await vm.host.collect(0);
   const { vm: place, disk } = vm.host.get(id).journal;
   const remains = await vm.remains();
@@ -83,7 +78,6 @@ async function expectNothingElse(): Promise<void> {
     const { nlink } = await stat(join(layersDir(vm.config), name));
     expect([name, nlink > 1 || disk?.layers.includes(name.replace('.qcow2', ''))]).toEqual([name, true]);
   }
-  await vm.host.get(id).loaded();
   expect((await vm.pageServers()).length).toBeLessThanOrEqual(2);
 }
 
@@ -120,6 +114,27 @@ describe('hazards 4, 5 and 16: an agent that is killed in the middle of', () => 
     await goOn();
     await expectNothingElse();
   });
+
+  test.each(['restore-broken', 'resumed'])(
+    'a restore whose memory does not come, at %s, leaves a sandbox that runs again with its host and has everything',
+    async (step) => {
+      for (let attempt = 0; ; attempt++) {
+        await vm.host.pause(id, Number.MAX_SAFE_INTEGER, 'full');
+        const operation = { kind: 'resume without memory', sandboxId: id } as const;
+        const end = await crashAndReopen(operation, step);
+        if (end.signal === 'SIGKILL') break;
+        // All memory was there before anybody could take it away.
+        expect([end, attempt < 20]).toEqual([{ ...end, exitCode: 0, errors: '' }, true]);
+      }
+      const { state } = vm.host.get(id).journal;
+      if (step === 'restore-broken') expect(state).toBe('paused');
+      if (state === 'paused') expect(await vm.presence()).toEqual({ ...NOTHING, sandboxes: [id] });
+      expect(await vm.host.resumeAll()).toBe(state === 'paused' ? 1 : 0);
+      await expect.poll(() => vm.host.get(id).journal.state, { timeout: 60_000 }).toBe('running');
+      await goOn();
+      await expectNothingElse();
+    },
+  );
 
   test.each(['freeze-begun', 'held', 'frozen', 'layer-pushed', 'captured', 'committed'])(
     'a snapshot, at %s, leaves the sandbox running, and no snapshot',

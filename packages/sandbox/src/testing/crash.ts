@@ -2,11 +2,15 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import type { Kernel } from '@dormouse/rootfs';
 import type { HostConfig } from '../config/host-config.js';
 import type { SandboxHost } from '../host/sandbox-host.js';
+import { pageServersOf } from './host-processes.js';
 import { openVmHost } from './vm-host.js';
 
 /** What an agent is to do before it is killed. */
 export type CrashOperation =
-  | { readonly kind: 'pause' | 'expire' | 'resume' | 'destroy'; readonly sandboxId: string }
+  | {
+      readonly kind: 'pause' | 'expire' | 'resume' | 'resume without memory' | 'destroy';
+      readonly sandboxId: string;
+    }
   | { readonly kind: 'snapshot' | 'fork'; readonly sandboxId: string; readonly newId: string }
   | { readonly kind: 'collect' };
 
@@ -29,8 +33,10 @@ const SYNC_CHANGES = ['renameSync'] as const;
  */
 export async function crash(plan: CrashPlan): Promise<void> {
   const warnings: string[] = [];
-  const onStep = (step: string): void => {
+  const onStep = async (step: string): Promise<void> => {
     if (step === plan.dieAt) die();
+    if (step !== 'awake' || plan.operation.kind !== 'resume without memory') return;
+    for (const pid of await pageServersOf(plan.config.dataDir)) process.kill(pid, 'SIGKILL');
   };
   // An agent has servers that keep its process alive; waiting for a page server does not.
   const alive = setInterval(() => {}, 1_000);
@@ -53,6 +59,14 @@ async function perform(host: SandboxHost, operation: CrashOperation): Promise<vo
     case 'resume': {
       const { journal } = host.get(operation.sandboxId);
       await host.resume(operation.sandboxId, journal.generation + 1);
+      return;
+    }
+    case 'resume without memory': {
+      const sandbox = host.get(operation.sandboxId);
+      await host.resume(sandbox.id, sandbox.journal.generation + 1);
+      await sandbox.loaded();
+      // What becomes of it without is done in its turn, before this.
+      await sandbox.replacePaused('', '');
       return;
     }
     case 'snapshot':

@@ -24,7 +24,6 @@ import { QmpClient } from './qmp.js';
 
 /** QEMU itself answers within a tenth of a second; the bound is for a machine that swaps or is overcommitted. */
 const CONTROL_TIMEOUT_MS = 30_000;
-const ATTACH_TIMEOUT_MS = 5_000;
 /** A QEMU that gives up closes its sockets a moment before it exits, and only its exit tells why. */
 const EXIT_GRACE_MS = 2_000;
 /** What setpriv ends with when there is no such program; QEMU itself never does. Source: setpriv(1), "Exit status". */
@@ -56,9 +55,9 @@ export class QemuDriver implements VmDriver {
     return qemuFacts(accelerator);
   }
 
-  async attach(identity: VmIdentity): Promise<MicroVm | undefined> {
+  async attach(identity: VmIdentity, timeoutMs: number = CONTROL_TIMEOUT_MS): Promise<MicroVm | undefined> {
     if (!(await isSameProcess(identity.pid, identity.startTicks))) return undefined;
-    const qmp = await QmpClient.connect(vmSockets(identity.runDir).qmp, ATTACH_TIMEOUT_MS);
+    const qmp = await QmpClient.connect(vmSockets(identity.runDir).qmp, timeoutMs);
     try {
       return await adopt({ ...identity, qmp }, identity);
     } catch (error) {

@@ -112,7 +112,7 @@ export class QmpClient {
       }
       const { major, minor, micro } = first.data.QMP.version.qemu;
       const client = new QmpClient(socket, lines, `${major}.${minor}.${micro}`);
-      await client.execute('qmp_capabilities');
+      await client.execute('qmp_capabilities', undefined, timeoutMs);
       return client;
     } catch (error) {
       socket.destroy();
