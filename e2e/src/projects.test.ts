@@ -2,12 +2,13 @@ import { join } from 'node:path';
 import type { OpenProject, ProjectInfo, ProjectSnapshotInfo, Sandbox } from '@dormouse/sdk';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CommandLine } from './support/command-line.js';
+import { eventually } from './support/eventually.js';
 import { isAlive } from './support/processes.js';
 import { run } from './support/run.js';
 import { MIB } from './support/scale.js';
 import { REPOSITORY, type Stack, startStack } from './support/stack.js';
 import { NO_TRACES, tracesOf } from './support/traces.js';
-import { vmOf } from './support/vm.js';
+import { loadedVmOf, vmOf } from './support/vm.js';
 
 const FILE = '/home/user/work/bytes.bin';
 const FILE_BYTES = 3 * MIB;
@@ -106,6 +107,38 @@ test('hazard 2: a project that is closed and opened again has its files and its 
   expect(back).toMatchObject({ restoredFrom: 'snapshot', snapshotId: kept.id });
   expect([await memoryOf(back.sandbox), await fileOf(back.sandbox)]).toEqual([memory, file]);
   await expect(second.sandbox.refresh()).rejects.toMatchObject({ code: 'not_found' });
+});
+
+test('hazard 2: when its VM dies a project has the files that were written, says that its memory is lost, and can be closed', async () => {
+  const { projects, sandboxes } = stack.client;
+  const { id } = await projects.create({ name: 'crashed' });
+  const { sandbox } = await projects.open(id);
+  await say(sandbox, 'echo kept > /home/user/file; sync; echo lost > /dev/shm/file');
+  const kill = async (): Promise<void> => {
+    const vm = await eventually('all its memory is there', 30_000, () =>
+      loadedVmOf(stack.dataDir, sandbox.id),
+    );
+    process.kill(vm.pid, 'SIGKILL');
+    await eventually(
+      'it is paused',
+      30_000,
+      async () => (await sandboxes.info(sandbox.id)).state === 'paused',
+    );
+  };
+  await kill();
+  const opened = await projects.open(id);
+  expect(opened).toMatchObject({ restoredFrom: 'live', sandbox: { id: sandbox.id } });
+  const { resumedBy, reason } = opened.sandbox.info;
+  expect([resumedBy, reason]).toEqual(['reboot', 'its memory was lost: its VM ended by itself (SIGKILL)']);
+  expect(await say(opened.sandbox, 'cat /home/user/file; ls /dev/shm')).toBe('kept');
+  const told: string[] = [];
+  for await (const { type } of opened.sandbox.pastEvents()) told.push(type);
+  expect(told).toEqual(expect.arrayContaining(['sandbox.vm_ended', 'sandbox.rebooted']));
+  await kill();
+  expect((await projects.close(id)).project).toMatchObject({ state: 'closed' });
+  const again = await projects.open(id);
+  expect(await say(again.sandbox, 'cat /home/user/file')).toBe('kept');
+  await projects.delete(id);
 });
 
 test('`project` says what there is, closes and removes it', async () => {

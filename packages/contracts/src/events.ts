@@ -10,7 +10,7 @@ const MEANINGS = [
   '`pause_failed`: it runs on',
   '`resume_failed`: it stays paused',
   '`forked`: `data.children` begin where it was',
-  '`stopped`: its virtual machine has ended',
+  '`stopped`: its virtual machine has ended, and there is nothing it can be resumed from',
   '`deleted`: nothing of it is left',
   '`auto_paused`, `killed`: it was not used for `timeout_sec`',
   '`auto_pause_failed`: it runs on, and it is tried again',
@@ -18,6 +18,7 @@ const MEANINGS = [
   '`rebooted`: its memory was lost, so it was booted from its disk',
   '`stays_paused`: it could not be brought back by its host',
   '`paused_with_host`, `resumed_with_host`: its host was stopped and started',
+  '`vm_ended`: its virtual machine has ended by itself; it is paused, and resuming boots it from its disk',
 ].join('; ');
 
 export const Event = z

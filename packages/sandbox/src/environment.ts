@@ -42,7 +42,7 @@ export interface HostEnvironment {
   readonly onStep?: (step: Step) => void | Promise<void>;
 }
 
-/** Named moments in the life of a sandbox, in order; the last only of those whose restore breaks off. */
+/** Named moments in the life of a sandbox, in order; the last two only of those whose restore breaks off, or whose VM ends by itself. */
 export type Step =
   | 'freeze-begun'
   | 'held'
@@ -58,7 +58,8 @@ export type Step =
   | 'running'
   | 'awake'
   | 'resumed'
-  | 'restore-broken';
+  | 'restore-broken'
+  | 'disk-begun';
 
 /** What all sandboxes of a host share. */
 export interface SandboxEnvironment extends HostEnvironment {

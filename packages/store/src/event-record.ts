@@ -33,6 +33,7 @@ export const EVENT_TYPES = [
   'sandbox.stays_paused',
   'sandbox.paused_with_host',
   'sandbox.resumed_with_host',
+  'sandbox.vm_ended',
   'snapshot.created',
   'snapshot.deleted',
 ] as const;

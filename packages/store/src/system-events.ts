@@ -96,8 +96,8 @@ export class SystemEvents {
     const next = { state: ledTo, generation };
     if (row === undefined || row.generation !== generation || row.state === ledTo) return;
     if (row.state === 'stopping' || row.state === 'resuming' || !canFollow(row, next)) return;
-    const asked = ledTo === 'paused' && type !== 'sandbox.stays_paused';
-    const changes = { pausedAt: ledTo === 'paused' ? at : null, reason: asked ? null : reason };
+    const isOrdinary = type === 'sandbox.auto_paused' || type === 'sandbox.paused_with_host';
+    const changes = { pausedAt: ledTo === 'paused' ? at : null, reason: isOrdinary ? null : reason };
     const mover = { ...this.#mover, actor: `host:${hostId}` };
     await swap(transaction, mover, teamId, { id, from: row, next, changes, silent: true });
   }

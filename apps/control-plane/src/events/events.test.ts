@@ -238,7 +238,24 @@ describe('what a host has done by itself', () => {
     expect(await types(id)).toEqual(['sandbox.created', 'sandbox.started', 'sandbox.killed']);
   });
 
-  test('a VM that ended by itself is told apart from one that was paused', async () => {
+  test('a VM that ended by itself leaves a sandbox that can be resumed, told apart from one that was paused', async () => {
+    const { id } = await api.create();
+    const reason = 'the guest powered off or restarted';
+    const pauseCause = PauseCause.VM_ENDED;
+    plane.host.script({
+      listSandboxes: () => ({
+        sandboxes: [{ id, generation: 1n, state: SandboxState.PAUSED, reason, pauseCause }],
+      }),
+      listEvents: () => ({ events: [hostEvent(HostEventKind.VM_ENDED, id, { reason })] }),
+    });
+    await reconcileOnce(plane.services);
+    expect(await api.sandbox(id)).toMatchObject({ state: 'paused', reason });
+    const { events } = await past(`/v1/sandboxes/${id}/events?limit=1`);
+    expect(events[0]).toMatchObject({ type: 'sandbox.vm_ended', reason });
+    expect(await types(id)).toEqual(['sandbox.created', 'sandbox.started', 'sandbox.vm_ended']);
+  });
+
+  test('a VM that ended by itself and left nothing is told apart from one that was paused', async () => {
     const { id } = await api.create();
     const reason = 'the guest powered off or restarted';
     plane.host.script({

@@ -29,6 +29,8 @@ function meaningOf(kind: HostEventKind): Meaning | undefined {
       return { type: 'sandbox.paused_with_host', ledTo: 'paused' };
     case HostEventKind.RESUMED_WITH_HOST:
       return { type: 'sandbox.resumed_with_host', ledTo: null };
+    case HostEventKind.VM_ENDED:
+      return { type: 'sandbox.vm_ended', ledTo: 'paused' };
     default:
       return undefined;
   }

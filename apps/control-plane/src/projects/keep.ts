@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { DormouseError } from '@dormouse/errors';
 import type { SandboxRecord, SaveRecord } from '@dormouse/store';
 import type { Services } from '../context.js';
+import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { newSnapshotId } from '../random-id.js';
 import { createSnapshot } from '../snapshots/create.js';
 import { removeFromHost } from '../snapshots/remove.js';
@@ -36,6 +37,7 @@ export async function keepMoment(
   { description, metadata, size, closing = false }: MomentLabel,
 ): Promise<SaveRecord> {
   const { team, project } = hold;
+  const memory = await hasMemory(services, sandbox);
   const id = newSnapshotId();
   await hold.change({ pendingSaveId: id, closingGeneration: closing ? sandbox.generation : null });
   try {
@@ -50,7 +52,7 @@ export async function keepMoment(
     const wanted = {
       sandbox_id: sandbox.id,
       name: `${project.name.slice(0, NAME_STEM_LENGTH)}-${randomBytes(NAME_BYTES).toString('hex')}`,
-      memory: true,
+      memory,
       pause: false,
       ...(description === null ? {} : { description }),
     };
@@ -62,6 +64,13 @@ export async function keepMoment(
   const save = await concludeMoment(services, hold, id);
   if (save !== undefined) return save;
   throw new DormouseError('invalid_state', `the snapshot ${id} was deleted as soon as it was taken`);
+}
+
+/** Of a sandbox that was paused without its memory, or whose VM has ended, the disk is all there is to keep. */
+async function hasMemory(services: Services, { id, state }: SandboxRecord): Promise<boolean> {
+  if (state !== 'paused') return true;
+  const { sandbox } = await hostCall(services.host.getSandbox({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+  return sandbox?.diskOnly !== true;
 }
 
 /** Makes a moment that is ready the one the project opens with, and lets go of those that are too many. */

@@ -527,6 +527,23 @@ describe('closing', () => {
     expect(await close(id)).toMatchObject({ snapshot: null, project: { state: 'closed' } });
   });
 
+  test('keeps the disk alone of a sandbox whose memory is not there', async () => {
+    const { id } = await make();
+    const { sandbox } = await open(id);
+    const asked: boolean[] = [];
+    plane.host.script({
+      getSandbox: () => ({ sandbox: { id: sandbox.id, state: SandboxState.PAUSED, diskOnly: true } }),
+      createSnapshot: ({ id: snapshotId, diskOnly }) => {
+        asked.push(diskOnly);
+        return { snapshot: { id: snapshotId, ownBytes: 1n, totalBytes: 1n, diskOnly } };
+      },
+    });
+    const { project, snapshot } = await close(id);
+    expect(asked).toEqual([true]);
+    expect(project).toMatchObject({ state: 'closed', snapshot_id: snapshot?.id });
+    expect(ended).toEqual([sandbox.id]);
+  });
+
   test('hazard 5: that fails leaves it open', async () => {
     const { id } = await make();
     const { sandbox } = await open(id);

@@ -139,7 +139,7 @@ describe('every pair of states in the same generation', () => {
     expect(decisions(state)).toEqual(expected);
     const gone = state === 'running' ? expected : { ...expected, running: follow('running') };
     expect(decisions(state, GONE)).toEqual(gone);
-    for (const pauseCause of ['timeout', 'shutdown'] as const) {
+    for (const pauseCause of ['timeout', 'shutdown', 'vm_ended'] as const) {
       expect(decisions(state, NOW, { pauseCause })).toEqual({ ...expected, paused: follow('paused') });
     }
   });
@@ -158,7 +158,7 @@ describe('every pair of states in the same generation', () => {
     };
     expect(decisions('pausing')).toEqual(expected);
     expect(decisions('pausing', GONE)).toEqual({ ...expected, running: follow('running', 1, null, false) });
-    for (const pauseCause of ['timeout', 'shutdown'] as const) {
+    for (const pauseCause of ['timeout', 'shutdown', 'vm_ended'] as const) {
       expect(decisions('pausing', NOW, { pauseCause })).toEqual({ ...expected, paused: follow('paused') });
     }
   });
@@ -325,7 +325,7 @@ const anyHost = fc.option(
     lastActiveAt: fc.date({ noInvalidDate: true }),
     pausedAt: fc.date({ noInvalidDate: true }),
     resumedBy: fc.constantFrom('memory' as const, 'reboot' as const, null),
-    pauseCause: fc.constantFrom('timeout' as const, 'shutdown' as const, null),
+    pauseCause: fc.constantFrom('timeout' as const, 'shutdown' as const, 'vm_ended' as const, null),
   }),
   { nil: undefined },
 );

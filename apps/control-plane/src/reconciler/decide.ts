@@ -27,7 +27,7 @@ export interface HostView {
   readonly pausedAt: Date;
   readonly resumedBy: 'memory' | 'reboot' | null;
   /** Why it is paused, when nobody asked for it: the host tells of that itself. */
-  readonly pauseCause: 'timeout' | 'shutdown' | null;
+  readonly pauseCause: 'timeout' | 'shutdown' | 'vm_ended' | null;
 }
 
 /** When and by whom the two were looked at. */

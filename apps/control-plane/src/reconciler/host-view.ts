@@ -28,6 +28,8 @@ function pauseCause({ pauseCause: cause }: HostSandbox): HostView['pauseCause'] 
       return 'timeout';
     case PauseCause.SHUTDOWN:
       return 'shutdown';
+    case PauseCause.VM_ENDED:
+      return 'vm_ended';
     default:
       return null;
   }

@@ -44,6 +44,7 @@ const RESUMED_BY = {
 const PAUSE_CAUSES: Readonly<Record<PauseCause, api.PauseCause>> = {
   timeout: api.PauseCause.TIMEOUT,
   shutdown: api.PauseCause.SHUTDOWN,
+  vm_ended: api.PauseCause.VM_ENDED,
 };
 
 const EVENT_KINDS: Readonly<Record<HostEventKind, api.HostEventKind>> = {
@@ -56,6 +57,7 @@ const EVENT_KINDS: Readonly<Record<HostEventKind, api.HostEventKind>> = {
   stays_paused: api.HostEventKind.STAYS_PAUSED,
   paused_with_host: api.HostEventKind.PAUSED_WITH_HOST,
   resumed_with_host: api.HostEventKind.RESUMED_WITH_HOST,
+  vm_ended: api.HostEventKind.VM_ENDED,
 };
 
 /** A sandbox as the control plane sees it. */
@@ -78,6 +80,7 @@ export function sandboxMessage(sandbox: Pick<Sandbox, 'journal' | 'spec' | 'last
     policy: policyMessage(journal.policy),
     pauseCause:
       journal.paused?.cause === undefined ? api.PauseCause.UNSPECIFIED : PAUSE_CAUSES[journal.paused.cause],
+    diskOnly: journal.paused?.kind === 'disk',
   });
 }
 

@@ -313,13 +313,6 @@ export class SandboxHost {
     if (generationId !== undefined) await readyPool.refill({ spec, generationId });
   }
 
-  /** Shuts every running sandbox down cleanly; their disks stay. Answers how many there were. */
-  async shutDownAll(reason: string): Promise<number> {
-    const running = this.#running();
-    await Promise.all(running.map((sandbox) => sandbox.shutDown(reason)));
-    return running.length;
-  }
-
   /**
    * Pauses every running sandbox until the host is back. One that cannot be paused keeps its disk, and if even that
    * fails is shut down cleanly. Answers how many were paused, and how many were not.

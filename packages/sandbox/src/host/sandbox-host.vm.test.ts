@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { installHostGuard } from '@dormouse/network';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { guestMemoryDir, layersDir, sandboxPaths, vmSlotsDir } from '../config/host-config.js';
+import { DEFAULT_POLICY } from '../config/policy.js';
 import type { SandboxRequest } from '../config/sandbox-spec.js';
 import { readJournal } from '../records/journal.js';
 import { runInGuest } from '../testing/run-in-guest.js';
@@ -148,30 +149,64 @@ describe('the life of a sandbox', () => {
 });
 
 describe('the end of a VM', () => {
-  test('by somebody’s SIGKILL stops the sandbox, and destroying it frees the rest', async () => {
+  test('by somebody’s SIGKILL leaves what was on its disk, from which it is booted again, never silently', async () => {
     const id = newId();
     const sandbox = await vm.host.create(id, 1, REQUEST);
     const guest = await sandbox.guest();
+    await runInGuest(guest, 'echo kept > /home/user/file; sync; echo lost > /dev/shm/file');
     const waiting = runInGuest(guest, 'sleep 600');
     process.kill(sandbox.vmPid!, 'SIGKILL');
     await expect(waiting).rejects.toMatchObject({ code: 'guest_unreachable' });
-    await expect.poll(() => sandbox.journal.state, PATIENCE).toBe('stopped');
-    expect(sandbox.journal.reason).toBe('its VM ended by itself (SIGKILL)');
+    await expect.poll(() => sandbox.journal.state, PATIENCE).toBe('paused');
+    const reason = 'its VM ended by itself (SIGKILL)';
+    expect(sandbox.journal).toMatchObject({ reason, paused: { kind: 'disk', cause: 'vm_ended' } });
     expect(await readJournal(sandbox.paths.journal)).toEqual({ ...sandbox.journal, vm: undefined });
     await expect(sandbox.guest()).rejects.toMatchObject({
       code: 'invalid_state',
-      message: 'the sandbox is stopped: its VM ended by itself (SIGKILL)',
+      message: `the sandbox is paused: ${reason}`,
     });
-    expect(await vm.presence()).toEqual({ processes: [], sandboxes: [id], memory: [] });
+    await expect.poll(() => vm.presence(), PATIENCE).toEqual({ processes: [], sandboxes: [id], memory: [] });
+    await vm.host.resume(id, 2);
+    expect(sandbox.journal).toMatchObject({
+      state: 'running',
+      resumedBy: 'reboot',
+      reason: `its memory was lost: ${reason}`,
+    });
+    const { stdout } = await runInGuest(await sandbox.guest(), 'cat /home/user/file; ls /dev/shm');
+    expect(stdout).toBe('kept\n');
+    const told = vm.host.events.pending().filter(({ sandboxId }) => sandboxId === id);
+    expect(told.map((event) => [event.kind, event.generation, event.reason])).toEqual([
+      ['vm_ended', 1, reason],
+      ['rebooted', 2, `its memory was lost: ${reason}`],
+    ]);
     await vm.host.destroy(id);
   });
 
-  test('by the guest powering off stops the sandbox', async () => {
+  test('is not overcome by a boot where the policy forbids that, unless it is asked for', async () => {
+    const id = newId();
+    const policy = { ...DEFAULT_POLICY, onMemoryLoss: 'fail' } as const;
+    const sandbox = await vm.host.create(id, 1, { ...REQUEST, policy });
+    process.kill(sandbox.vmPid!, 'SIGKILL');
+    await expect.poll(() => sandbox.journal.state, PATIENCE).toBe('paused');
+    await expect(vm.host.resume(id, 2)).rejects.toMatchObject({
+      code: 'snapshot_corrupt',
+      message: 'its memory was lost: its VM ended by itself (SIGKILL)',
+    });
+    expect(sandbox.journal.state).toBe('paused');
+    await vm.host.resume(id, 3, { reboot: true });
+    expect(sandbox.journal).toMatchObject({ state: 'running', resumedBy: 'reboot' });
+    await vm.host.destroy(id);
+  });
+
+  test('by the guest powering off leaves its disk as well', async () => {
     const id = newId();
     const sandbox = await vm.host.create(id, 1, REQUEST);
     await (await sandbox.guest()).shutdown('powerOff');
-    await expect.poll(() => sandbox.journal.state, PATIENCE).toBe('stopped');
-    expect(sandbox.journal.reason).toBe('the guest powered off or restarted');
+    await expect.poll(() => sandbox.journal.state, PATIENCE).toBe('paused');
+    expect(sandbox.journal).toMatchObject({
+      reason: 'the guest powered off or restarted',
+      paused: { kind: 'disk', cause: 'vm_ended' },
+    });
     await vm.host.destroy(id);
   });
 
@@ -186,12 +221,18 @@ describe('the end of a VM', () => {
       expect(Buffer.from(data).toString()).toBe('ready\n');
       break;
     }
-    expect(await vm.host.shutDownAll('maintenance')).toBe(1);
-    expect(sandbox.journal).toMatchObject({ state: 'stopped', reason: 'maintenance' });
+    await sandbox.shutDown('maintenance');
+    expect(sandbox.journal).toMatchObject({
+      state: 'paused',
+      reason: 'maintenance',
+      paused: { kind: 'disk', cause: 'shutdown' },
+      resumeAtStart: true,
+    });
     expect(await vm.presence()).toEqual({ processes: [], sandboxes: [id], memory: [] });
-    const layer = join(layersDir(vm.config), `${sandbox.journal.disk!.layers[0]}.qcow2`);
-    expect((await stat(layer)).size).toBeGreaterThan(0);
-    expect(await vm.host.shutDownAll('maintenance')).toBe(0);
+    await sandbox.shutDown('maintenance');
+    expect(await vm.host.resumeAll()).toBe(1);
+    const { stdout } = await runInGuest(await sandbox.guest(), 'cat /home/user/notice');
+    expect(stdout).toBe('noticed\n');
     await vm.host.destroy(id);
   });
 

@@ -11,6 +11,8 @@ import { DELETING_PREFIX, type SandboxPaths, sandboxesDir, sandboxPaths } from '
 import type { Policy } from '../config/policy.js';
 import { logOf, type SandboxLog } from '../config/sandbox-log.js';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
+import type { Disk } from '../disk/disk.js';
+import { parentsOf } from '../disk/parents.js';
 import type { SandboxEnvironment } from '../environment.js';
 import { Activity } from '../expiry/activity.js';
 import type { ExpiryView } from '../expiry/expiry.js';
@@ -21,6 +23,7 @@ import { type Journal, type PauseCause, type PausedMoment, writeJournal } from '
 import { awaitLoaded } from '../transitions/await-loaded.js';
 import { type Checkpointed, checkpoint } from '../transitions/checkpoint.js';
 import { bootFrom, firstVm, type Making, type Origin } from '../transitions/first-vm.js';
+import { captureDisk } from '../transitions/freeze.js';
 import { pauseVm } from '../transitions/pause.js';
 import { restoreVm } from '../transitions/restore.js';
 import { GuestSession } from '../vm/guest-session.js';
@@ -214,7 +217,7 @@ export class Sandbox {
       } catch (thrown) {
         const error = fromUnknown(thrown);
         this.#log.warn({ err: error }, 'the VM does not answer; ending it');
-        await this.#becomeStopped(`its VM no longer answered: ${error.message}`);
+        await this.#onVmEnded(`its VM no longer answered: ${error.message}`);
       }
     });
   }
@@ -298,7 +301,7 @@ export class Sandbox {
     return this.#queue.run(async () => {
       if (this.#journal.state !== 'running') return;
       await powerOff(this.#live, this.#log);
-      await this.#becomeStopped(reason);
+      await this.#onVmEnded(reason, 'shutdown');
     });
   }
 
@@ -395,7 +398,7 @@ export class Sandbox {
     // A VM whose memory cannot come ends itself, or is ended: that is the restore's failure.
     const loaded = await this.#loadedOrUndefined(live);
     if (loaded instanceof DormouseError) return await this.#onLoadFailure(live, loaded);
-    await this.#becomeStopped(exitReason(exit));
+    await this.#onVmEnded(exitReason(exit));
     this.#log.warn({ ...exit }, 'the VM ended by itself');
   }
 
@@ -476,8 +479,12 @@ export class Sandbox {
 
   async #tellPaused({ cause, generationId }: PausedMoment): Promise<void> {
     if (cause === undefined) return;
-    const reason = cause === 'timeout' ? this.#timedOut() : 'the host was shut down';
-    await this.tell(cause === 'timeout' ? 'auto_paused' : 'paused_with_host', reason, generationId);
+    const [kind, reason] = {
+      timeout: ['auto_paused', this.#timedOut()],
+      shutdown: ['paused_with_host', 'the host was shut down'],
+      vm_ended: ['vm_ended', this.#journal.reason ?? ''],
+    }[cause] as [HostEventKind, string];
+    await this.tell(kind, reason, generationId);
   }
 
   #timedOut(): string {
@@ -513,8 +520,8 @@ export class Sandbox {
     }
   }
 
-  async #resumeFrom({ generationId, kind }: PausedMoment, options: ResumeOptions): Promise<void> {
-    const { store, onStep } = this.#environment;
+  async #resumeFrom({ generationId, kind, cause }: PausedMoment, options: ResumeOptions): Promise<void> {
+    const { onStep } = this.#environment;
     if (kind === 'full' && options.reboot !== true) {
       try {
         const { spec, paths } = this;
@@ -531,8 +538,14 @@ export class Sandbox {
         return;
       }
     }
-    await store.verify(generationId, { diskOnly: true });
-    await this.#reboot(generationId, undefined);
+    if (cause !== 'vm_ended') return await this.#reboot(generationId, undefined);
+    const reason = `its memory was lost: ${this.#journal.reason ?? 'its VM ended'}`;
+    if (this.#failOnMemoryLoss && options.reboot !== true) {
+      throw new DormouseError('snapshot_corrupt', reason, {
+        suggestion: 'Resume it with `reboot` to boot it from its disk.',
+      });
+    }
+    await this.#reboot(generationId, reason);
   }
 
   /** Boots from the disk of a generation, if that is whole. */
@@ -609,7 +622,7 @@ export class Sandbox {
   async #runOn(live: LiveVm, kind: Manifest['kind'], error: DormouseError): Promise<void> {
     if (await goOn(live, kind, error, this.#log))
       await this.#record({ state: 'running', intent: undefined, intentCause: undefined });
-    else await this.#becomeStopped(`its VM ended while it was being paused: ${error.message}`);
+    else await this.#onVmEnded(`its VM ended while it was being paused: ${error.message}`);
   }
 
   async #reattach(): Promise<void> {
@@ -619,18 +632,18 @@ export class Sandbox {
     if (state === 'pausing' && intent === memoryBase && intent !== undefined) {
       return await this.#restoreAtStart(intent, new DormouseError('restore_failed', 'the host agent ended'));
     }
-    if (recorded === undefined) return await this.#becomeStopped('it had no VM');
     if (state === 'pausing' && intent !== undefined && (await store.list()).includes(intent)) {
       const { kind } = store.read(intent);
       return await this.#becomePaused({ generationId: intent, kind, atMs: Date.now(), cause });
     }
+    if (recorded === undefined) return await this.#onVmEnded('it had no VM');
     const vm = await this.#attach(recorded).catch((error: unknown) => {
       if (loading === undefined) throw error;
       this.#log.warn({ err: fromUnknown(error) }, 'the VM does not answer; its memory was still to come');
     });
     if (vm === undefined) {
       const error = new DormouseError('restore_failed', 'its VM ended while the host agent was away');
-      if (loading === undefined || memoryBase === undefined) return await this.#becomeStopped(error.message);
+      if (loading === undefined || memoryBase === undefined) return await this.#onVmEnded(error.message);
       return await this.#restoreAtStart(memoryBase, error);
     }
     if (state === 'pausing' || state === 'snapshotting') {
@@ -669,8 +682,45 @@ export class Sandbox {
     await this.#record({ disk: { ...disk, layers: disk.layers.slice(disk.layers.indexOf(top)) } });
   }
 
+  /**
+   * Its VM is no more: its memory is lost, and its disk as it was then is a moment to boot from. Only where that cannot
+   * be kept it has stopped for good.
+   */
+  async #onVmEnded(reason: string, cause: PauseCause = 'vm_ended'): Promise<void> {
+    await this.#endVm(new DormouseError('invalid_state', `its VM is no more: ${reason}`));
+    const { disk } = this.#journal;
+    if (disk === undefined) return await this.#becomeStopped(reason);
+    let generationId: string;
+    try {
+      generationId = await this.#keepDisk(disk, { reason, intentCause: cause });
+    } catch (thrown) {
+      const error = fromUnknown(thrown);
+      this.#log.warn({ err: error }, 'the disk of a VM that has ended was not kept');
+      return await this.#becomeStopped(`${reason}; its disk was not kept: ${error.message}`);
+    }
+    await this.#becomePaused({ generationId, kind: 'disk', atMs: Date.now(), cause });
+  }
+
+  async #keepDisk(disk: Disk, why: Pick<Journal, 'reason' | 'intentCause'>): Promise<string> {
+    const { store } = this.#environment;
+    await using draft = await store.begin(parentsOf({ disk, memoryBase: undefined }));
+    if (this.#journal.state === 'snapshotting') await this.#record({ state: 'running' });
+    await this.#record({
+      state: 'pausing',
+      intent: draft.id,
+      loading: undefined,
+      memoryBase: undefined,
+      ...why,
+    });
+    const { onStep } = this.#environment;
+    await onStep?.('disk-begun');
+    const captured = await captureDisk(this.#environment, { spec: this.spec, disk }, draft);
+    await captured.commit();
+    await onStep?.('committed');
+    return draft.id;
+  }
+
   async #becomeStopped(reason: string): Promise<void> {
-    await this.#endVm(new DormouseError('invalid_state', `the sandbox is stopped: ${reason}`));
     await this.tell('stopped', reason, `${this.id} stopped ${this.#journal.generation}`);
     await this.#record({ state: 'stopped', reason, vm: undefined, intent: undefined });
   }

@@ -16,6 +16,7 @@ export const HOST_EVENT_KINDS = [
   'stays_paused',
   'paused_with_host',
   'resumed_with_host',
+  'vm_ended',
 ] as const;
 
 export type HostEventKind = (typeof HOST_EVENT_KINDS)[number];

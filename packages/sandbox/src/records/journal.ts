@@ -45,14 +45,17 @@ export interface Journal {
   readonly snapshotId?: string | undefined;
   /** Why it is being removed, when nobody asked for it. */
   readonly stopCause?: 'timeout' | undefined;
-  /** Why it stopped, or why it was booted instead of restored. */
+  /** Why its VM ended, or why it was booted instead of restored. */
   readonly reason?: string | undefined;
   readonly createdAtMs: number;
   readonly startedAtMs?: number | undefined;
 }
 
-/** Why a sandbox was paused, when nobody asked for it: its time had passed, or the host stopped. */
-export type PauseCause = 'timeout' | 'shutdown';
+/**
+ * Why a sandbox was paused, when nobody asked for it: its time had passed, the host stopped, or its VM had ended, which
+ * leaves its disk.
+ */
+export type PauseCause = 'timeout' | 'shutdown' | 'vm_ended';
 
 /** A frozen sandbox. */
 export interface PausedMoment {
@@ -81,7 +84,7 @@ const backingSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('image'), id: z.string() }),
 ]);
 
-const causeSchema = z.enum(['timeout', 'shutdown']).optional();
+const causeSchema = z.enum(['timeout', 'shutdown', 'vm_ended']).optional();
 
 const journalSchema: z.ZodType<Journal> = z.object({
   // Version 2 had no policy.

@@ -5,12 +5,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { newSandboxId, type SandboxRequest } from '../config/sandbox-spec.js';
 import type { Step } from '../environment.js';
 import { NOTHING, type VmHost, vmHost } from '../testing/vm-host.js';
+import { Witness } from '../testing/witness.js';
 import { beginTestimony, contradictions, type Testimony } from '../testing/witnessed-sandbox.js';
 
 /*
  * hazard 7: the processes that a sandbox depends on, QEMU and the page server, are killed in the middle of what is done
- * to it. The caller gets an answer, and the sandbox is as it was, or stopped and says why: never a guest with other
- * memory than it had.
+ * to it. The caller gets an answer, and the sandbox is as it was, or says that its VM has ended and boots from its disk:
+ * never a guest with other memory than it had.
  */
 
 const REQUEST: SandboxRequest = { template: 'base', envs: {}, internet: false };
@@ -72,12 +73,12 @@ async function isAlive(pid: number): Promise<boolean> {
 }
 
 /** What is wrong with the sandbox once it runs again; every answer of its guest counts. */
-async function outcome(): Promise<readonly string[] | 'stopped'> {
+async function outcome(): Promise<readonly string[] | 'ended'> {
   const sandbox = vm.host.get(id);
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
-    const { state, generation } = sandbox.journal;
-    if (state === 'stopped') return 'stopped';
+    const { state, generation, paused } = sandbox.journal;
+    if (paused?.cause === 'vm_ended') return 'ended';
     try {
       if (state === 'paused') await vm.host.resume(id, generation + 1);
       return await contradictions(sandbox, testimony);
@@ -89,16 +90,22 @@ async function outcome(): Promise<readonly string[] | 'stopped'> {
   }
 }
 
-/** The sandbox is as it was; or it is honestly stopped, where it may be, and another one takes its place. */
-async function expectUnharmed(mayStop: boolean): Promise<void> {
+/** The sandbox is as it was; or it says, where it may, that its memory is lost, has its disk, and another takes its place. */
+async function expectUnharmed(mayEnd: boolean): Promise<void> {
   const found = await outcome();
-  if (found !== 'stopped') {
+  if (found !== 'ended') {
     expect(found).toEqual([]);
     await vm.host.get(id).loaded();
     expect((await vm.presence()).processes).toHaveLength(1);
     return;
   }
-  expect([mayStop, vm.host.get(id).journal.reason]).toEqual([true, expect.stringContaining('its VM ended')]);
+  const { reason, generation } = vm.host.get(id).journal;
+  expect([mayEnd, reason]).toEqual([true, expect.stringContaining('its VM ended')]);
+  expect(await vm.presence()).toEqual({ ...NOTHING, sandboxes: [id] });
+  const { journal } = await vm.host.resume(id, generation + 1);
+  expect(journal).toMatchObject({ resumedBy: 'reboot', reason: `its memory was lost: ${reason}` });
+  const { disk } = await new Witness(vm.host.get(id)).files();
+  expect(disk).toEqual(testimony.files.disk);
   await vm.host.destroy(id);
   expect(await vm.presence()).toEqual(NOTHING);
   id = newSandboxId();
@@ -115,7 +122,7 @@ async function answer(operation: Promise<unknown>): Promise<string | undefined> 
 
 describe.each<Victim>(['QEMU', 'the page server'])('hazard 7: when %s is killed', (victim) => {
   test.each<Step>(['freeze-begun', 'held', 'frozen', 'captured', 'committed', 'recorded'])(
-    'in the middle of a pause, at %s, it is undone, done, or the sandbox has stopped',
+    'in the middle of a pause, at %s, it is undone, done, or the VM has ended',
     async (step) => {
       killAt(step, victim);
       const code = await answer(vm.host.pause(id, NEVER_PAST, 'full'));
@@ -126,7 +133,7 @@ describe.each<Victim>(['QEMU', 'the page server'])('hazard 7: when %s is killed'
   );
 
   test.each<Step>(['held', 'frozen', 'layer-pushed', 'captured', 'committed'])(
-    'in the middle of a snapshot, at %s, the sandbox goes on or has stopped',
+    'in the middle of a snapshot, at %s, the sandbox goes on or its VM has ended',
     async (step) => {
       killAt(step, victim);
       const other = newSandboxId().replace('sb', 'sn');

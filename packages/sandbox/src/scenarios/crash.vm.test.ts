@@ -6,6 +6,7 @@ import { newSandboxId, type SandboxRequest } from '../config/sandbox-spec.js';
 import type { CrashOperation } from '../testing/crash.js';
 import { type CrashEnd, runCrash } from '../testing/run-crash.js';
 import { NOTHING, type VmHost, vmHost } from '../testing/vm-host.js';
+import { Witness } from '../testing/witness.js';
 import {
   beginTestimony,
   continueTestimony,
@@ -158,6 +159,23 @@ describe('hazards 4, 5 and 16: an agent that is killed in the middle of', () => 
       expect(vm.host.get(id).journal).toMatchObject({ state: 'running' });
       await goOn();
       await expectNothingElse();
+    },
+  );
+
+  test.each(['disk-begun', 'committed', 'recorded', 'freed'])(
+    'keeping the disk of a VM that has ended, at %s, leaves a sandbox that is paused and has its disk',
+    async (step) => {
+      const written = await new Witness(vm.host.get(id)).filesOnDisk();
+      const end = await crashAndReopen({ kind: 'lose the VM', sandboxId: id }, step);
+      expect(end).toMatchObject({ signal: 'SIGKILL', errors: '' });
+      const { journal } = vm.host.get(id);
+      expect(journal).toMatchObject({ state: 'paused', paused: { kind: 'disk', cause: 'vm_ended' } });
+      expect(await vm.presence()).toEqual({ ...NOTHING, sandboxes: [id] });
+      await vm.host.resume(id, journal.generation + 1);
+      expect(vm.host.get(id).journal.resumedBy).toBe('reboot');
+      expect(await new Witness(vm.host.get(id)).filesOnDisk()).toEqual(written);
+      await expectNothingElse();
+      await vm.host.destroy(id);
     },
   );
 

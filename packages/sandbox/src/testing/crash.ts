@@ -1,4 +1,5 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Kernel } from '@dormouse/rootfs';
 import type { HostConfig } from '../config/host-config.js';
 import type { SandboxHost } from '../host/sandbox-host.js';
@@ -8,7 +9,7 @@ import { openVmHost } from './vm-host.js';
 /** What an agent is to do before it is killed. */
 export type CrashOperation =
   | {
-      readonly kind: 'pause' | 'expire' | 'resume' | 'resume without memory' | 'destroy';
+      readonly kind: 'pause' | 'expire' | 'resume' | 'resume without memory' | 'lose the VM' | 'destroy';
       readonly sandboxId: string;
     }
   | { readonly kind: 'snapshot' | 'fork'; readonly sandboxId: string; readonly newId: string }
@@ -59,6 +60,12 @@ async function perform(host: SandboxHost, operation: CrashOperation): Promise<vo
     case 'resume': {
       const { journal } = host.get(operation.sandboxId);
       await host.resume(operation.sandboxId, journal.generation + 1);
+      return;
+    }
+    case 'lose the VM': {
+      const sandbox = host.get(operation.sandboxId);
+      process.kill(sandbox.vmPid!, 'SIGKILL');
+      while (sandbox.journal.state === 'running' || sandbox.journal.state === 'pausing') await delay(10);
       return;
     }
     case 'resume without memory': {
