@@ -84,6 +84,7 @@ const storeysOfSandbox = [
   'transitions',
   'expiry',
   'metrics',
+  'actor',
   'host',
 ];
 const sandbox = 'packages/sandbox/src';

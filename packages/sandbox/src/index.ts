@@ -11,6 +11,8 @@ export {
 } from '@dormouse/rootfs';
 export type { Manifest } from '@dormouse/snapshot';
 export { type Accelerator, QemuDriver } from '@dormouse/vmm';
+export { type GuestUse, Sandbox } from './actor/sandbox.js';
+export type { ResumeOptions } from './actor/wake-up.js';
 export { acceleratorFor, detectKvm, qemuVersion } from './config/accelerator.js';
 export { type PrepareOptions, prepareAssets } from './config/assets.js';
 export { type HostConfig, sandboxesDir } from './config/host-config.js';
@@ -19,7 +21,6 @@ export { SANDBOX_ID, type SandboxRequest, type SandboxSpec } from './config/sand
 export type { HostRoom } from './disk/capacity.js';
 export type { HostEnvironment, SandboxLog, Step } from './environment.js';
 export type { HostFigures } from './host/host-figures.js';
-export { type GuestUse, type ResumeOptions, Sandbox } from './host/sandbox.js';
 export { type ForkChild, type ForkResult, SandboxHost } from './host/sandbox-host.js';
 export { MetricsLoop } from './metrics/loop.js';
 export type { MetricsPoint } from './metrics/point.js';

@@ -1,6 +1,6 @@
+import type { Sandbox } from '../actor/sandbox.js';
 import type { SandboxEnvironment } from '../environment.js';
 import type { HostState } from '../records/journal.js';
-import type { Sandbox } from './sandbox.js';
 
 /** What there is on a host at this moment. */
 export interface HostFigures {

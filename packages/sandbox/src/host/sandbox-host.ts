@@ -2,8 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { PageServerPool } from '@dormouse/page-server';
-import { findTemplate, type Template } from '@dormouse/rootfs';
-import { type GenerationSizes, GenerationStore, type MachineFacts } from '@dormouse/snapshot';
+import { findTemplate } from '@dormouse/rootfs';
+import { type GenerationSizes, GenerationStore } from '@dormouse/snapshot';
+import { Sandbox } from '../actor/sandbox.js';
+import type { ResumeOptions } from '../actor/wake-up.js';
 import { limited } from '../concurrency/limited.js';
 import { generationsDir, sandboxesDir, snapshotsDir } from '../config/host-config.js';
 import { DEFAULT_POLICY, type Policy } from '../config/policy.js';
@@ -14,11 +16,11 @@ import {
   type SandboxRequest,
   type SandboxSpec,
 } from '../config/sandbox-spec.js';
-import { checkRoom, type HostRoom, measureRoom, memoryLeft } from '../disk/capacity.js';
+import type { HostRoom } from '../disk/capacity.js';
 import { DiskLayers } from '../disk/disk.js';
 import type { HostEnvironment, SandboxEnvironment } from '../environment.js';
 import { ExpiryLoop } from '../expiry/expiry-loop.js';
-import { type ReadyKind, ReadyPool, type ReadyVm } from '../pools/ready-pool.js';
+import { ReadyPool } from '../pools/ready-pool.js';
 import { StandbyPool } from '../pools/standby-pool.js';
 import { FrozenTemplates } from '../records/frozen-templates.js';
 import { HostEvents } from '../records/host-events.js';
@@ -26,17 +28,17 @@ import type { Journal } from '../records/journal.js';
 import { readJournals } from '../records/read-journals.js';
 import { type Snapshot, Snapshots } from '../records/snapshots.js';
 import type { Origin } from '../transitions/first-vm.js';
-import { endReady, makeReady } from '../transitions/ready-vm.js';
+import { endReady } from '../transitions/ready-vm.js';
 import { shorten } from '../transitions/shorten.js';
-import { machineFacts } from '../vm/machine.js';
 import { VmSlots } from '../vm/vm-slots.js';
+import { Background } from './background.js';
 import { Collector, layersOf, type Roots } from './collector.js';
-import { freezeTemplate } from './freeze-template.js';
 import { type HostFigures, hostFigures } from './host-figures.js';
-import { type ResumeOptions, Sandbox } from './sandbox.js';
+import { MemoryBudget } from './memory-budget.js';
+import { TemplateFreezer } from './template-freezer.js';
+import { pauseWithHost, resumeWithHost } from './with-host.js';
 
-const MIB = 1024 * 1024;
-/** Children of a fork, and sandboxes that come back with the host, that start side by side: more only wait for CPUs. */
+/** Children of a fork that start side by side: more only wait for CPUs. */
 const PARALLEL_STARTS = 2;
 /** Sandboxes that an agent takes over side by side when it opens. */
 const PARALLEL_TAKEOVERS = 16;
@@ -79,20 +81,23 @@ export type ForkResult =
 export class SandboxHost {
   readonly #environment: SandboxEnvironment;
   readonly #snapshots: Snapshots;
-  readonly #frozen: FrozenTemplates;
+  readonly #templates: TemplateFreezer;
   readonly #collector: Collector;
+  readonly #memory: MemoryBudget;
+  readonly #background: Background;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #creating = new Map<string, Creation>();
-  readonly #freezing = new Map<string, Promise<'frozen' | 'was frozen'>>();
-  /** Work nobody waits for, ended with the host. */
-  readonly #background = new Set<Promise<void>>();
-  readonly #closing = new AbortController();
   readonly #expiry: ExpiryLoop;
 
   private constructor(environment: SandboxEnvironment, snapshots: Snapshots, frozen: FrozenTemplates) {
     this.#environment = environment;
     this.#snapshots = snapshots;
-    this.#frozen = frozen;
+    this.#memory = new MemoryBudget(environment, () => this.list());
+    this.#background = new Background(environment.log);
+    this.#templates = new TemplateFreezer(environment, frozen, async (spec, origin, use) => {
+      await this.#memory.require(spec);
+      return await this.#scratch(spec, origin, use);
+    });
     this.#collector = new Collector(environment.store, environment.layers, environment.log);
     this.#expiry = new ExpiryLoop({
       list: () => this.list(),
@@ -128,7 +133,7 @@ export class SandboxHost {
     const slots = new VmSlots(config);
     const readyPool = new ReadyPool({
       size: given.readySandboxes ?? 0,
-      make: (kind, signal) => host.#makeReady(kind, signal),
+      make: (kind, signal) => host.#memory.makeReady(kind, signal),
       end: (ready) => endReady(environment, ready),
     });
     const environment: SandboxEnvironment = {
@@ -149,10 +154,8 @@ export class SandboxHost {
   }
 
   /** Room on this host and what may still be promised, in bytes. */
-  async room(): Promise<HostRoom & { readonly memoryLeftBytes: number }> {
-    const { config } = this.#environment;
-    const room = await measureRoom(config.memoryDir, config.dataDir);
-    return { ...room, memoryLeftBytes: memoryLeft(room, this.#promisedBytes()) };
+  room(): Promise<HostRoom & { readonly memoryLeftBytes: number }> {
+    return this.#memory.room();
   }
 
   /** What there is at this moment. */
@@ -221,7 +224,7 @@ export class SandboxHost {
   /** Brings a paused sandbox back. See `Sandbox.resume`. @throws DormouseError `no_capacity` as well */
   async resume(id: string, generation: number, options: ResumeOptions = {}): Promise<Sandbox> {
     const sandbox = this.#current(id, generation);
-    if (sandbox.journal.state === 'paused') await this.#checkMemory(sandbox.spec);
+    if (sandbox.journal.state === 'paused') await this.#memory.require(sandbox.spec);
     await sandbox.resume(generation, options);
     return sandbox;
   }
@@ -259,7 +262,7 @@ export class SandboxHost {
   /** Lets go of a snapshot. Unknown ids are fine: it is gone. */
   async deleteSnapshot(id: string): Promise<void> {
     await this.#snapshots.remove(id);
-    this.#inBackground(() => this.collect());
+    this.#background.run(() => this.collect());
   }
 
   /** Removes a sandbox and everything it holds, a start in flight included. Unknown ids are fine: it is gone. */
@@ -281,83 +284,32 @@ export class SandboxHost {
    * restoring it once. Nothing happens when that has been done for this image, kernel, agent and VMM.
    */
   freezeTemplate(name: string): Promise<'frozen' | 'was frozen'> {
-    const running = this.#freezing.get(name) ?? this.#freeze(name).finally(() => this.#freezing.delete(name));
-    this.#freezing.set(name, running);
-    return running;
-  }
-
-  async #freeze(name: string): Promise<'frozen' | 'was frozen'> {
-    const template = await findTemplate(this.#environment.config.assetsDir, name);
-    const id = newSandboxId();
-    const spec = resolveSpec(id, { template: name, envs: {}, internet: true }, template);
-    const facts = freezeKey(await machineFacts(this.#environment, spec), template);
-    const known = this.#frozen.find(name, template.imageId, facts);
-    if (known !== undefined && (await this.#environment.store.list()).includes(known)) return 'was frozen';
-    await this.#checkMemory(spec);
-    await freezeTemplate(template, {
-      scratch: (use, origin) => this.#scratch(spec, origin, use),
-      keep: (generationId) => this.#frozen.put(name, template.imageId, facts, generationId),
-    });
-    return 'frozen';
+    return this.#templates.freeze(name);
   }
 
   /** Has sandboxes of a template wait for somebody to want one, and processes for VMs, as many as the host was told. */
   async warmUp(name: string): Promise<void> {
-    const { config, standbyPool, readyPool, pageServers } = this.#environment;
-    const request = { template: name, envs: {}, internet: true };
-    const template = await findTemplate(config.assetsDir, name);
-    const spec = resolveSpec(newSandboxId(), request, template);
-    await Promise.all([standbyPool.refill(spec), pageServers.fill()]);
-    const facts = freezeKey(await machineFacts(this.#environment, spec), template);
-    const generationId = this.#frozen.find(name, template.imageId, facts);
-    if (generationId !== undefined) await readyPool.refill({ spec, generationId });
+    await this.#templates.warmUp(name);
   }
 
   /**
    * Pauses every running sandbox until the host is back. One that cannot be paused keeps its disk, and if even that
    * fails is shut down cleanly. Answers how many were paused, and how many were not.
    */
-  async pauseAll(reason: string): Promise<{ readonly paused: number; readonly shutDown: number }> {
-    const { log } = this.#environment;
-    const results = await limited(PARALLEL_STARTS, this.#running(), async (sandbox) => {
-      for (const kind of ['full', 'disk'] as const) {
-        try {
-          await sandbox.pause({ kind, resumeAtStart: true });
-          return true;
-        } catch (error) {
-          log.warn({ sandboxId: sandbox.id, kind, err: fromUnknown(error) }, 'the sandbox was not paused');
-        }
-      }
-      await sandbox.shutDown(reason);
-      return false;
-    });
-    const paused = results.filter(Boolean).length;
-    return { paused, shutDown: results.length - paused };
+  pauseAll(reason: string): Promise<{ readonly paused: number; readonly shutDown: number }> {
+    return pauseWithHost(this.#running(), reason, this.#environment.log);
   }
 
   /** Resumes what was paused only because the host stopped. Answers how many came back. */
-  async resumeAll(): Promise<number> {
-    const { log } = this.#environment;
-    const waiting = this.list().filter(({ journal }) => journal.state === 'paused' && journal.resumeAtStart);
-    const results = await limited(PARALLEL_STARTS, waiting, async (sandbox) => {
-      try {
-        await this.resume(sandbox.id, sandbox.journal.generation + 1);
-        await sandbox.tell('resumed_with_host', 'the host is back');
-        return true;
-      } catch (error) {
-        log.warn({ sandboxId: sandbox.id, err: fromUnknown(error) }, 'the sandbox stays paused');
-        await sandbox.tell('stays_paused', `it was not resumed with its host: ${fromUnknown(error).message}`);
-        return false;
-      }
-    });
-    return results.filter(Boolean).length;
+  resumeAll(): Promise<number> {
+    const resume = ({ id, journal }: Sandbox) => this.resume(id, journal.generation + 1);
+    return resumeWithHost(this.list(), resume, this.#environment.log);
   }
 
   /** Lets go of all VMs without ending them, and ends what only waits. */
   async release(): Promise<void> {
     await this.stopExpiry();
-    this.#closing.abort();
-    await Promise.all(this.#background);
+    await this.#background.close();
     await Promise.all(this.list().map((sandbox) => sandbox.release()));
     await this.#environment.readyPool.close();
     await this.#environment.standbyPool.close();
@@ -388,7 +340,7 @@ export class SandboxHost {
     if (inFlight !== undefined) return await inFlight.begun;
     if (present !== undefined) return present;
     const admitted = plan().then(async ({ spec, origin, snapshotId, policy }) => {
-      await this.#checkMemory(spec);
+      await this.#memory.require(spec);
       return { sandbox: this.#sandbox(id, generation, spec, snapshotId, policy), origin };
     });
     const begun = this.#begin(admitted).finally(() => this.#creating.delete(id));
@@ -424,44 +376,14 @@ export class SandboxHost {
     }
     const template = await findTemplate(this.#environment.config.assetsDir, request.template);
     const spec = resolveSpec(id, request, template);
-    const facts = await machineFacts(this.#environment, spec);
-    const frozen = this.#frozen.find(template.name, template.imageId, freezeKey(facts, template));
+    const frozen = await this.#templates.find(template, spec);
     const isStandard = spec.vcpus === template.vcpus && spec.memoryMb === template.memoryMb;
     if (frozen === undefined && isStandard && this.#environment.freezeTemplates === true) {
-      this.#inBackground(async () => void (await this.freezeTemplate(template.name)));
+      this.#background.run(async () => void (await this.freezeTemplate(template.name)));
     }
     const origin: Origin =
       frozen === undefined ? { kind: 'boot' } : { kind: 'generation', id: frozen, orBoot: true };
     return { spec, origin, policy };
-  }
-
-  /** What only waits gives way to what somebody wants. */
-  async #checkMemory(spec: SandboxSpec): Promise<void> {
-    try {
-      await this.#requireRoom(spec, this.#promisedBytes());
-    } catch (error) {
-      const { readyPool } = this.#environment;
-      if (readyPool.memoryMb === 0) throw error;
-      await readyPool.drain();
-      await this.#requireRoom(spec, this.#promisedBytes());
-    }
-  }
-
-  async #requireRoom(spec: SandboxSpec, promisedBytes: number): Promise<void> {
-    const { config } = this.#environment;
-    checkRoom(await measureRoom(config.memoryDir, config.dataDir), promisedBytes, spec.memoryMb * MIB);
-  }
-
-  async #makeReady(kind: ReadyKind, signal: AbortSignal): Promise<ReadyVm> {
-    const { readyPool, log } = this.#environment;
-    try {
-      await this.#requireRoom(kind.spec, this.#promisedBytes() + readyPool.memoryMb * MIB);
-      return await makeReady(this.#environment, kind, signal);
-    } catch (thrown) {
-      const error = fromUnknown(thrown);
-      if (error.code !== 'cancelled') log.warn({ err: error }, 'no sandbox waits for somebody to want one');
-      throw error;
-    }
   }
 
   #sandbox(
@@ -513,46 +435,31 @@ export class SandboxHost {
     return this.list().filter(({ journal }) => journal.state === 'running');
   }
 
-  #promisedBytes(): number {
-    const alive = this.list().filter((sandbox) => sandbox.holdsMemory);
-    return alive.reduce((sum, { spec }) => sum + spec.memoryMb * MIB, 0);
-  }
-
   #roots(): Roots {
     const generations = [
       ...this.#snapshots.list().map(({ generationId }) => generationId),
-      ...this.#frozen.generations(),
+      ...this.#templates.generations(),
     ];
     return { journals: this.list().map(({ journal }) => journal), generations };
   }
 
   /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
   #shorten(sandbox: Sandbox): void {
-    this.#inBackground(async () => {
+    this.#background.run(async () => {
       const { state, paused } = sandbox.journal;
       if (state !== 'paused' || paused === undefined) return;
       await shorten(this.#environment, paused.generationId, {
         ...this.#environment.chains,
-        keep: this.#frozen.generations(),
-        signal: this.#closing.signal,
+        keep: this.#templates.generations(),
+        signal: this.#background.signal,
         onShort: ({ id }) => sandbox.replacePaused(paused.generationId, id),
       });
     });
   }
 
   /** Resolves when nothing is done in the background any more. */
-  async settled(): Promise<void> {
-    while (this.#background.size > 0) await Promise.all(this.#background);
-  }
-
-  #inBackground(work: () => Promise<void>): void {
-    const running = work()
-      .catch((error: unknown) => {
-        if (this.#closing.signal.aborted) return;
-        this.#environment.log.warn({ err: fromUnknown(error) }, 'work in the background failed');
-      })
-      .finally(() => this.#background.delete(running));
-    this.#background.add(running);
+  settled(): Promise<void> {
+    return this.#background.settled();
   }
 
   async #recover(): Promise<void> {
@@ -593,11 +500,6 @@ export class SandboxHost {
       );
     }
   }
-}
-
-/** What a frozen template depends on: the machine, and when it was said to be ready. */
-function freezeKey(facts: MachineFacts, { ready = '' }: Template): MachineFacts {
-  return { ...facts, ready };
 }
 
 function movedOn({ id, journal }: Sandbox): DormouseError {

@@ -3,10 +3,10 @@ import { chmod, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { QemuDriver } from '@dormouse/vmm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Sandbox } from '../actor/sandbox.js';
 import { generationsDir } from '../config/host-config.js';
 import { DEFAULT_POLICY } from '../config/policy.js';
 import { newSandboxId } from '../config/sandbox-spec.js';
-import type { Sandbox } from '../host/sandbox.js';
 import { runInGuest } from '../testing/run-in-guest.js';
 import { type VmHost, vmHost } from '../testing/vm-host.js';
 

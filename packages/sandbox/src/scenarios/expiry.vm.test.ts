@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { DormouseError } from '@dormouse/errors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Sandbox } from '../actor/sandbox.js';
 import { DEFAULT_POLICY, type Policy } from '../config/policy.js';
 import { newSandboxId } from '../config/sandbox-spec.js';
-import type { Sandbox } from '../host/sandbox.js';
 import { runInGuest } from '../testing/run-in-guest.js';
 import { NOTHING, type VmHost, vmHost } from '../testing/vm-host.js';
 

@@ -1,8 +1,8 @@
 import { readManifest } from '@dormouse/snapshot';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Sandbox } from '../actor/sandbox.js';
 import { generationsDir } from '../config/host-config.js';
 import { newSandboxId, type SandboxRequest } from '../config/sandbox-spec.js';
-import type { Sandbox } from '../host/sandbox.js';
 import { runInGuest } from '../testing/run-in-guest.js';
 import { NOTHING, type VmHost, vmHost } from '../testing/vm-host.js';
 import { REGION_PAGES, Witness } from '../testing/witness.js';

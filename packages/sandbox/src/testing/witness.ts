@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { text } from 'node:stream/consumers';
-import type { Sandbox } from '../host/sandbox.js';
+import type { Sandbox } from '../actor/sandbox.js';
 import { runInGuest } from './run-in-guest.js';
 import { WITNESS_PROGRAM } from './witness-program.js';
 

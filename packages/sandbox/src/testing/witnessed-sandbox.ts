@@ -1,4 +1,4 @@
-import type { Sandbox } from '../host/sandbox.js';
+import type { Sandbox } from '../actor/sandbox.js';
 import { type Files, REGION_PAGES, Witness, type WitnessState } from './witness.js';
 
 const MIB = 1024 * 1024;
