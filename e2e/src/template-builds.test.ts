@@ -56,7 +56,12 @@ test('a template is built step by step, sandboxes begin with its server running,
   const say = async (command: string): Promise<string> => (await sandbox.exec(command)).stdout.trim();
   // The server was asked before, when it was found to be ready.
   expect(await say('curl -sS http://127.0.0.1:8000/')).toMatch(/^hello \/srv\/app [1-9]\d* [2-9]\d*$/);
-  expect(await say('echo $GREETING')).toBe('hello');
+  expect(await say('echo $GREETING; id -un; pwd')).toBe('hello\nuser\n/srv/app');
+  expect(await say('cd; pwd')).toBe('/home/user');
+  const [fork] = await sandbox.fork();
+  if (fork?.sandbox === undefined) throw new Error('there is no fork');
+  expect((await fork.sandbox.exec('pwd')).stdout).toBe('/srv/app\n');
+  await fork.sandbox.delete();
   const random = await say('sha256sum < /srv/app/random');
 
   const again = await builds.run(recipe('echo second'));

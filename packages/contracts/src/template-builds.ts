@@ -33,8 +33,18 @@ export const BuildStep = z
         example: { PORT: '8000' },
       }),
     }),
-    z.strictObject({ type: z.literal('workdir'), path: absolute.meta({ description: 'For what follows' }) }),
-    z.strictObject({ type: z.literal('user'), name: GuestUser.meta({ description: 'For what follows' }) }),
+    z.strictObject({
+      type: z.literal('workdir'),
+      path: absolute.meta({
+        description: 'Where commands of what follows begin, and of what is made of the template',
+      }),
+    }),
+    z.strictObject({
+      type: z.literal('user'),
+      name: GuestUser.meta({
+        description: 'User of commands of what follows, and of what is made of the template',
+      }),
+    }),
   ])
   .meta({ id: 'BuildStep', description: 'One step of a recipe' });
 export type BuildStep = z.infer<typeof BuildStep>;

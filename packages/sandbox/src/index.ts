@@ -21,7 +21,7 @@ export { SANDBOX_ID, type SandboxRequest, type SandboxSpec } from './config/sand
 export type { HostRoom } from './disk/capacity.js';
 export type { HostEnvironment, SandboxLog, Step } from './environment.js';
 export type { HostFigures } from './host/host-figures.js';
-export { type ForkChild, type ForkResult, SandboxHost } from './host/sandbox-host.js';
+export { type CommandDefaults, type ForkChild, type ForkResult, SandboxHost } from './host/sandbox-host.js';
 export { MetricsLoop } from './metrics/loop.js';
 export type { MetricsPoint } from './metrics/point.js';
 export { readMetrics } from './metrics/read.js';

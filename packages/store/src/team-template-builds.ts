@@ -225,30 +225,49 @@ export class TeamTemplateBuilds {
     return row?.id;
   }
 
-  /** Remembers the snapshot after the steps of this hash. */
-  async keepLayer(template: string, key: string, snapshotId: string): Promise<void> {
-    await this.#db
-      .insertInto('template_layers')
-      .values({ team_id: this.#teamId, template, key, snapshot_id: snapshotId })
-      .onConflict((conflict) =>
-        conflict.columns(['team_id', 'template', 'key']).doUpdateSet({ snapshot_id: snapshotId }),
-      )
-      .execute();
+  /**
+   * Remembers the snapshot after the steps of this hash.
+   *
+   * @returns the one that was remembered before, which nobody refers to as a layer any more
+   */
+  async keepLayer(template: string, key: string, snapshotId: string): Promise<string | undefined> {
+    return this.#db.transaction().execute(async (transaction) => {
+      const before = await this.#layers(transaction, template)
+        .where('key', '=', key)
+        .forUpdate()
+        .executeTakeFirst();
+      await transaction
+        .insertInto('template_layers')
+        .values({ team_id: this.#teamId, template, key, snapshot_id: snapshotId })
+        .onConflict((conflict) =>
+          conflict.columns(['team_id', 'template', 'key']).doUpdateSet({ snapshot_id: snapshotId }),
+        )
+        .execute();
+      return before?.snapshot_id;
+    });
   }
 
-  /**
-   * Forgets the layers of a template that are not among these.
-   *
-   * @returns their snapshots, which nobody refers to as layers any more
-   */
-  async dropLayers(template: string, kept: readonly string[]): Promise<string[]> {
-    const rows = await this.#db
+  /** Snapshots of the layers of a template, by the hash of their steps. */
+  async layers(template: string): Promise<readonly { readonly key: string; readonly snapshot_id: string }[]> {
+    return this.#layers(this.#db, template).execute();
+  }
+
+  /** Forgets a layer, if it still has this snapshot. */
+  async forgetLayer(template: string, key: string, snapshotId: string): Promise<void> {
+    await this.#db
       .deleteFrom('template_layers')
       .where('team_id', '=', this.#teamId)
       .where('template', '=', template)
-      .where((where) => where.not(where('key', '=', sql<string>`any(${[...kept]}::text[])`)))
-      .returning('snapshot_id')
+      .where('key', '=', key)
+      .where('snapshot_id', '=', snapshotId)
       .execute();
-    return rows.map(({ snapshot_id }) => snapshot_id);
+  }
+
+  #layers(db: Kysely<Database>, template: string) {
+    return db
+      .selectFrom('template_layers')
+      .select(['key', 'snapshot_id'])
+      .where('team_id', '=', this.#teamId)
+      .where('template', '=', template);
   }
 }

@@ -16,13 +16,20 @@ import { removeFromHost } from './remove.js';
 
 const DEFAULT_NAME_BYTES = 4;
 
+/** How commands are run that do not say it. */
+export interface CommandDefaults {
+  readonly envs?: Readonly<Record<string, string>>;
+  readonly user?: string;
+  readonly workdir?: string;
+}
+
 /**
  * Keeps the present moment of a sandbox under a name. The row comes first and becomes ready last, so that whatever
  * happens in between, the reconciler can finish or undo it. A name that is taken over means the old snapshot until
  * the new one is ready; only then the old one is deleted.
  *
  * @param id of the new snapshot, for who has to know it before it is there
- * @param envs environment of what begins with it; as its parent says when left out
+ * @param defaults of commands in what begins with it; what is left out is as it was
  * @throws DormouseError `not_found` (sandbox), `already_exists` (name), `invalid_state`, or what the host says
  */
 export async function createSnapshot(
@@ -31,7 +38,7 @@ export async function createSnapshot(
   wanted: z.output<typeof CreateSnapshotRequest>,
   overwrite: boolean,
   id: string = newSnapshotId(),
-  envs?: Readonly<Record<string, string>>,
+  defaults: CommandDefaults = {},
 ): Promise<SnapshotRecord> {
   const { sandbox_id: sandboxId, name = defaultName() } = wanted;
   await findSandbox(team, sandboxId);
@@ -46,7 +53,7 @@ export async function createSnapshot(
       if (wanted.pause) await pauseNow(services, team, sandboxId, wanted.memory);
       const { source, end } = await beginMoment(services, team, sandboxId);
       try {
-        return await take(services, team, source, { ...wanted, id, name, overwrite, envs });
+        return await take(services, team, source, { ...wanted, id, name, overwrite, defaults });
       } finally {
         await end();
       }
@@ -60,14 +67,14 @@ interface Wanted {
   readonly overwrite: boolean;
   readonly memory: boolean;
   readonly description?: string | undefined;
-  readonly envs?: Readonly<Record<string, string>> | undefined;
+  readonly defaults: CommandDefaults;
 }
 
 async function take(
   services: Services,
   team: TeamScope,
   source: SandboxRecord,
-  { id, name, overwrite, memory, description, envs }: Wanted,
+  { id, name, overwrite, memory, description, defaults }: Wanted,
 ): Promise<SnapshotRecord> {
   const creating = await team.snapshots.insert({
     id,
@@ -82,11 +89,12 @@ async function take(
     diskOnly: !memory,
     description: description ?? null,
     parentId: source.parent_snapshot,
-    envs,
+    envs: defaults.envs,
   });
   let committed: CommittedSnapshot | undefined;
   try {
-    const request = { id, sandboxId: source.id, diskOnly: !memory };
+    const { user = '', workdir = '' } = defaults;
+    const request = { id, sandboxId: source.id, diskOnly: !memory, user, workdir };
     const { snapshot } = await hostCall(
       services.host.createSnapshot(request, { timeoutMs: HOST_BOOT_TIMEOUT_MS }),
     );

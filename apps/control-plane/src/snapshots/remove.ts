@@ -14,13 +14,13 @@ import { noSuchSnapshot } from './find.js';
  */
 export async function removeSnapshot(services: Services, team: TeamScope, name: string): Promise<void> {
   if (!NAME_PATTERN.test(name)) throw noSuchSnapshot(name);
-  const deleting = await team.snapshots.beginDeleting(name);
-  if (deleting !== undefined) {
-    await removeFromHost(services, deleting.id);
-    // What its builds have kept after their steps is for the next build of it, which nobody wants any more.
-    if (await team.templateBuilds.made(deleting.id)) await removeLayers(services, team, deleting.name, []);
-    return;
+  const present = await team.snapshots.get(name);
+  // What its builds have kept after their steps is for the next build of it, which nobody wants any more. It goes first:
+  // whoever is interrupted finds the template still there, and deletes it again.
+  if (present !== undefined && (await team.templateBuilds.made(present.id))) {
+    await removeLayers(services, team, present.name, []);
   }
+  if (await removeIfPresent(services, team, name)) return;
   const templates = await hostTemplates(services);
   if (!templates.some((template) => template.name === name)) throw noSuchSnapshot(name);
   throw new DormouseError('invalid_state', `${name} is a template, not a snapshot`, {
@@ -35,9 +35,22 @@ export async function removeLayers(
   template: string,
   kept: readonly string[],
 ): Promise<void> {
-  for (const id of await team.templateBuilds.dropLayers(template, kept)) {
-    if ((await team.snapshots.beginDeleting(id)) !== undefined) await removeFromHost(services, id);
+  for (const { key, snapshot_id: id } of await team.templateBuilds.layers(template)) {
+    if (kept.includes(key)) continue;
+    await removeIfPresent(services, team, id);
+    await team.templateBuilds.forgetLayer(template, key, id);
   }
+}
+
+/** Whether there was such a snapshot. */
+export async function removeIfPresent(
+  services: Services,
+  team: TeamScope,
+  nameOrId: string,
+): Promise<boolean> {
+  const deleting = await team.snapshots.beginDeleting(nameOrId);
+  if (deleting !== undefined) await removeFromHost(services, deleting.id);
+  return deleting !== undefined;
 }
 
 /** Has the host let go of a snapshot that is marked as `deleting`. A failure is left to the reconciler. */

@@ -1,7 +1,7 @@
 import type { BuildStep } from '@dormouse/contracts';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { lastContext, planBuild } from './build-plan.js';
+import { chosen, lastContext, planBuild } from './build-plan.js';
 
 const run = (command: string): BuildStep => ({ type: 'run', command });
 const anyStep: fc.Arbitrary<BuildStep> = fc.oneof(
@@ -42,6 +42,9 @@ test('what is said of the environment, the directory and the user holds for what
   expect(plan[3]?.context).toEqual({ envs: { A: '1', B: '1' }, workdir: '/srv', user: 'root' });
   expect(lastContext(plan)).toEqual({ envs: { A: '1', B: '2' }, workdir: '/srv', user: 'user' });
   expect(lastContext([])).toEqual({ envs: {}, workdir: '/', user: 'root' });
+  expect(chosen(plan)).toEqual({ workdir: '/srv', user: 'user' });
+  expect(chosen(plan.slice(0, 3))).toEqual({ workdir: '/srv' });
+  expect(chosen([])).toEqual({});
 });
 
 test('keys are equal exactly as far as origin and steps are, whatever follows', () => {

@@ -45,6 +45,13 @@ export function lastContext(plan: readonly PlannedStep[]): BuildContext {
   return plan.at(-1)?.context ?? FIRST_CONTEXT;
 }
 
+/** What the steps say about commands, for those that come later in what was built. */
+export function chosen(plan: readonly PlannedStep[]): { readonly user?: string; readonly workdir?: string } {
+  const { user, workdir } = lastContext(plan);
+  const says = (type: BuildStep['type']): boolean => plan.some(({ step }) => step.type === type);
+  return { ...(says('user') ? { user } : {}), ...(says('workdir') ? { workdir } : {}) };
+}
+
 function contextAfter(context: BuildContext, step: BuildStep): BuildContext {
   switch (step.type) {
     case 'env':

@@ -8,11 +8,11 @@ import { newSandboxId, newSnapshotId } from '../random-id.js';
 import { createSandbox } from '../sandboxes/create.js';
 import { destroySandbox } from '../sandboxes/destroy.js';
 import { findOrigin, type Origin } from '../sandboxes/origin.js';
-import { createSnapshot } from '../snapshots/create.js';
-import { removeLayers } from '../snapshots/remove.js';
+import { type CommandDefaults, createSnapshot } from '../snapshots/create.js';
+import { removeIfPresent, removeLayers } from '../snapshots/remove.js';
 import { doStep, startDetached, untilReady, type Workshop } from './build-command.js';
 import { BuildLog } from './build-log.js';
-import { type BuildContext, lastContext, type PlannedStep, planBuild } from './build-plan.js';
+import { type BuildContext, chosen, lastContext, type PlannedStep, planBuild } from './build-plan.js';
 
 /** How long a control plane that has died is still believed to be building. */
 const LEASE_MS = 30_000;
@@ -148,7 +148,8 @@ async function build(building: Building, sandboxId: string): Promise<string> {
   await start(building, workshop, context);
   const snapshotId = newSnapshotId();
   await change({ snapshotId });
-  await keep(building, sandboxId, snapshotId, recipe.name, { ...origin.envs, ...context.envs });
+  const envs = { ...origin.envs, ...context.envs };
+  await keep(building, sandboxId, snapshotId, recipe.name, { envs, ...chosen(plan) });
   const keys = plan.map(({ key }) => key);
   await removeLayers(services, team, recipe.name, keys);
   return snapshotId;
@@ -175,7 +176,7 @@ async function perform(
   origin: Origin,
   count: number,
 ): Promise<void> {
-  const { team, recipe, log, signal, change } = building;
+  const { services, team, recipe, log, signal, change } = building;
   signal.throwIfAborted();
   await log.write(number, 'build', `step ${number} of ${count}: ${title(step)}\n`);
   await log.flush();
@@ -183,8 +184,9 @@ async function perform(
     await doStep(workshop, number, step, context, recipe.step_timeout_sec * 1000);
     const snapshotId = newSnapshotId();
     const envs = { ...origin.envs, ...context.envs };
-    await keep(building, workshop.sandboxId, snapshotId, `layer-${snapshotId}`, envs);
-    await team.templateBuilds.keepLayer(recipe.name, key, snapshotId);
+    await keep(building, workshop.sandboxId, snapshotId, `layer-${snapshotId}`, { envs });
+    const replaced = await team.templateBuilds.keepLayer(recipe.name, key, snapshotId);
+    if (replaced !== undefined) await removeIfPresent(services, team, replaced);
   }
   await change({ step: number });
 }
@@ -205,11 +207,11 @@ async function keep(
   sandboxId: string,
   snapshotId: string,
   name: string,
-  envs: Readonly<Record<string, string>>,
+  defaults: CommandDefaults,
 ): Promise<void> {
   const description = `built from ${recipe.from}`;
   const wanted = { sandbox_id: sandboxId, name, memory: true, pause: false, description };
-  await createSnapshot(services, team, wanted, name === recipe.name, snapshotId, envs);
+  await createSnapshot(services, team, wanted, name === recipe.name, snapshotId, defaults);
 }
 
 async function discard(services: Services, team: TeamScope, id: string): Promise<void> {

@@ -278,9 +278,18 @@ describe('a build', () => {
     expect(made).toEqual([]);
   });
 
-  test('leaves nothing when its template is deleted', async () => {
+  test('leaves nothing of what it does over again', async () => {
+    await build({ steps: [run('a'), run('b')] });
+    expect(await build({ steps: [run('a'), run('b')], cache: false })).toMatchObject({ cached_steps: 0 });
+    expect(await ids()).toHaveLength(3);
+    expect(await build({ steps: [run('a'), run('b')] })).toMatchObject({ cached_steps: 2 });
+  });
+
+  test('hazard 16: leaves nothing when its template is deleted, also by somebody who died while deleting it', async () => {
     await build({ steps: [run('a'), run('b')] });
     expect(await ids()).toHaveLength(3);
+    const [layer] = await team.templateBuilds.layers('web');
+    await team.snapshots.beginDeleting(layer!.snapshot_id);
     await api.ask('DELETE', '/v1/snapshots/web');
     expect(await ids()).toEqual([]);
     expect(await build({ steps: [run('a')] })).toMatchObject({ state: 'ready', cached_steps: 0 });

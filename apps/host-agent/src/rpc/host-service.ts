@@ -91,9 +91,10 @@ export function hostService(
         await host.events.acknowledge(Number(number));
         return {};
       }),
-    createSnapshot: ({ id, sandboxId, diskOnly }) =>
+    createSnapshot: ({ id, sandboxId, diskOnly, user, workdir }) =>
       answer(async () => {
-        const snapshot = await host.createSnapshot(id, sandboxId, diskOnly ? 'disk' : 'full');
+        const defaults = { ...(user === '' ? {} : { user }), ...(workdir === '' ? {} : { workdir }) };
+        const snapshot = await host.createSnapshot(id, sandboxId, diskOnly ? 'disk' : 'full', defaults);
         return { snapshot: snapshotMessage(snapshot, host.sizesOf(snapshot)) };
       }),
     listSnapshots: () =>

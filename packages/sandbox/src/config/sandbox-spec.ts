@@ -33,7 +33,10 @@ export interface SandboxRequest {
 export interface SandboxSpec {
   readonly template: string;
   readonly imageId: string;
+  /** User of commands that name none. */
   readonly user: string;
+  /** Where commands begin that do not say it. Default: the home of their user. */
+  readonly workdir?: string | undefined;
   readonly vcpus: number;
   readonly memoryMb: number;
   readonly diskBytes: number;

@@ -72,6 +72,9 @@ export interface ForkChild {
   readonly policy?: Policy | undefined;
 }
 
+/** How commands are run that do not say it, in what begins with a snapshot. Absent: as in its sandbox. */
+export type CommandDefaults = Partial<Pick<SandboxSpec, 'user' | 'workdir'>>;
+
 /** What became of a child. */
 export type ForkResult =
   | { readonly id: string; readonly sandbox: Sandbox }
@@ -230,7 +233,12 @@ export class SandboxHost {
   }
 
   /** Keeps the present moment of a sandbox. The same id again answers the snapshot there is. */
-  async createSnapshot(id: string, sandboxId: string, kind: 'full' | 'disk'): Promise<Snapshot> {
+  async createSnapshot(
+    id: string,
+    sandboxId: string,
+    kind: 'full' | 'disk',
+    defaults: CommandDefaults = {},
+  ): Promise<Snapshot> {
     const present = this.#snapshots.find(id);
     if (present !== undefined) return present;
     const source = this.get(sandboxId);
@@ -240,7 +248,7 @@ export class SandboxHost {
         id,
         generationId: manifest.id,
         kind: manifest.kind,
-        spec: { ...source.spec, envs: {} },
+        spec: { ...source.spec, ...defaults, envs: {} },
         sandboxId,
         parentId: source.journal.snapshotId,
         createdAtMs: Date.now(),

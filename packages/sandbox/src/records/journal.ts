@@ -71,6 +71,7 @@ export const specSchema: z.ZodType<SandboxSpec> = z.object({
   template: z.string(),
   imageId: z.string(),
   user: z.string(),
+  workdir: z.string().optional(),
   vcpus: z.int(),
   memoryMb: z.int(),
   diskBytes: z.int(),

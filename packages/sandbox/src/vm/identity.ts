@@ -9,7 +9,7 @@ const NS_PER_MS = 1_000_000n;
 
 /**
  * Gives a guest that is to be a sandbox of its own, booted or a copy of another, what must be its own before any of its
- * programs runs: name, machine id, environment, network, clock, randomness. Without internet the interface stays down,
+ * programs runs: name, machine id, defaults of commands, network, clock, randomness. Without internet the interface stays down,
  * so that attempts fail at once instead of waiting for nobody.
  */
 export async function wakeNew(guest: Guest, spec: SandboxSpec): Promise<void> {
@@ -18,6 +18,7 @@ export async function wakeNew(guest: Guest, spec: SandboxSpec): Promise<void> {
     guest.configure({
       hostname: spec.hostname,
       defaultUser: spec.user,
+      ...(spec.workdir === undefined ? {} : { defaultDirectory: spec.workdir }),
       environment: spec.envs,
       replaceEnvironment: true,
     }),
