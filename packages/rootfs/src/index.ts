@@ -5,3 +5,4 @@ export { createLayer, flattenLayer, type LayerBacking } from './layer.js';
 export type { Progress, ProgressListener } from './progress.js';
 export { loadRecipe, type Recipe } from './recipe.js';
 export { findTemplate, imagePath, listTemplates, type Template } from './template.js';
+export { removeUnusedImages } from './unused-images.js';

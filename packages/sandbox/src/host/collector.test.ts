@@ -1,12 +1,12 @@
 import { link, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GenerationStore } from '@dormouse/snapshot';
+import { GenerationStore, type Manifest } from '@dormouse/snapshot';
 import { describe, expect, test } from 'vitest';
 import { generationsDir, type HostConfig, layersDir } from '../config/host-config.js';
 import { DiskLayers } from '../disk/disk.js';
 import { journalOf, sandboxId } from '../testing/journals.js';
 import { temporaryDirectory } from '../testing/temporary-directory.js';
-import { Collector, rootsOf } from './collector.js';
+import { Collector, imagesOf, rootsOf } from './collector.js';
 
 const LAYERS = ['a', 'b', 'c'].map((digit) => `ly${digit.repeat(32)}`) as [string, string, string];
 
@@ -20,7 +20,7 @@ test('hazard 5: everything that a sandbox can go back to, or is going to, is a r
     journalOf(sandboxId('b'), { paused: { generationId: 'gn4', kind: 'full', atMs: 1 } }),
     journalOf(sandboxId('c'), { disk: { layers: LAYERS, base: { kind: 'image', id: 'img1' } } }),
   ];
-  expect([...rootsOf({ journals, generations: ['gn5'] })].toSorted()).toEqual([
+  expect([...rootsOf({ journals, generations: ['gn5'], specs: [] })].toSorted()).toEqual([
     'gn1',
     'gn2',
     'gn3',
@@ -28,6 +28,29 @@ test('hazard 5: everything that a sandbox can go back to, or is going to, is a r
     'gn5',
   ]);
 });
+
+test('hazard 5: every image that a disk lies on, or is going to, is used', async () => {
+  await using dir = await temporaryDirectory();
+  const store = await GenerationStore.open(dir.path);
+  await using draft = await store.begin();
+  await draft.write('disk.qcow2', Buffer.from('disk'));
+  const diskBacking = { kind: 'image', id: 'img1' } as const;
+  const manifest = await draft.commit({ kind: 'disk', diskBacking, machine: { vmm: 'none' } });
+  const [first, second] = [journalOf(sandboxId('a')), journalOf(sandboxId('b'))];
+  const disk = { layers: LAYERS, base: { kind: 'image', id: 'img2' } } as const;
+  const journals = [
+    { ...first, disk, spec: { ...first.spec, imageId: 'img3' } },
+    { ...second, spec: { ...second.spec, imageId: 'img4' } },
+  ];
+  const specs = [{ ...first.spec, imageId: 'img5' }];
+  const used = imagesOf({ journals, generations: [], specs }, [manifest, manifestOnItself(manifest)]);
+  expect([...used].toSorted()).toEqual(['img1', 'img2', 'img3', 'img4', 'img5']);
+});
+
+/** One whose disk lies on a generation's. */
+function manifestOnItself(manifest: Manifest): Manifest {
+  return { ...manifest, diskBacking: { kind: 'generation', id: manifest.id } };
+}
 
 /** A generation with a disk of its own. */
 async function makeGeneration(store: GenerationStore): Promise<string> {
@@ -55,7 +78,7 @@ describe('a collection', () => {
       store,
       layers,
       told,
-      collector: new Collector(store, layers, { info: tell, warn: tell }),
+      collector: new Collector(config, store, layers, { info: tell, warn: tell }),
     };
   }
 
@@ -67,7 +90,7 @@ describe('a collection', () => {
     await link(layers.path(LAYERS[1]), join(dir.path, 'second-name'));
     const disk = { layers: [LAYERS[0]], base: { kind: 'image', id: 'img1' } } as const;
     const journals = [journalOf(sandboxId('a'), { disk, memoryBase: kept })];
-    await collector.collect(() => ({ journals, generations: [] }), -1);
+    await collector.collect(() => ({ journals, generations: [], specs: [] }), -1);
     expect(await store.list()).toEqual([kept]);
     expect(gone).not.toBe(kept);
     // The first is a sandbox's, the second has a name in a generation.
@@ -79,7 +102,7 @@ describe('a collection', () => {
     await using dir = await temporaryDirectory();
     const { store, collector, told } = await place(dir.path);
     const young = await makeGeneration(store);
-    await collector.collect(() => ({ journals: [], generations: [] }));
+    await collector.collect(() => ({ journals: [], generations: [], specs: [] }));
     expect(await store.list()).toEqual([young]);
     expect(told).toEqual([]);
   });
@@ -88,8 +111,8 @@ describe('a collection', () => {
     await using dir = await temporaryDirectory();
     const { store, collector } = await place(dir.path);
     const id = await makeGeneration(store);
-    const first = collector.collect(() => ({ journals: [], generations: [id] }), -1);
-    const second = collector.collect(() => ({ journals: [], generations: [] }), -1);
+    const first = collector.collect(() => ({ journals: [], generations: [id], specs: [] }), -1);
+    const second = collector.collect(() => ({ journals: [], generations: [], specs: [] }), -1);
     await first;
     expect(await store.list()).toEqual([id]);
     await second;

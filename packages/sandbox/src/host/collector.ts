@@ -1,5 +1,8 @@
 import { fromUnknown } from '@dormouse/errors';
-import type { GenerationStore } from '@dormouse/snapshot';
+import { removeUnusedImages } from '@dormouse/rootfs';
+import type { GenerationStore, Manifest } from '@dormouse/snapshot';
+import type { HostConfig } from '../config/host-config.js';
+import type { SandboxSpec } from '../config/sandbox-spec.js';
 import type { DiskLayers } from '../disk/disk.js';
 import type { SandboxLog } from '../environment.js';
 import type { Journal } from '../records/journal.js';
@@ -9,6 +12,20 @@ export interface Roots {
   readonly journals: readonly Journal[];
   /** Of snapshots and frozen templates. */
   readonly generations: readonly string[];
+  /** Of snapshots. */
+  readonly specs: readonly SandboxSpec[];
+}
+
+/** The images that disks of sandboxes and generations lie on, or may come to lie on. */
+export function imagesOf({ journals, specs }: Roots, manifests: readonly Manifest[]): ReadonlySet<string> {
+  const backings = [
+    ...journals.flatMap(({ disk }) => disk?.base ?? []),
+    ...manifests.flatMap((one) => one.diskBacking ?? []),
+  ];
+  return new Set([
+    ...[...journals.map(({ spec }) => spec), ...specs].map(({ imageId }) => imageId),
+    ...backings.flatMap((backing) => (backing.kind === 'image' ? [backing.id] : [])),
+  ]);
 }
 
 /** The generations that sandboxes, snapshots and templates refer to. */
@@ -29,14 +46,16 @@ export function layersOf(journals: readonly Journal[]): ReadonlySet<string> {
 /** How long a generation that nobody refers to is kept: time for whoever made it to write its name down. */
 const GRACE_MS = 30_000;
 
-/** Removes what nobody can ask for any more: generations, and disk layers. One call at a time. */
+/** Removes what nobody can ask for any more: generations, disk layers, images. One call at a time. */
 export class Collector {
+  readonly #config: HostConfig;
   readonly #store: GenerationStore;
   readonly #layers: DiskLayers;
   readonly #log: SandboxLog;
   #running: Promise<void> | undefined;
 
-  constructor(store: GenerationStore, layers: DiskLayers, log: SandboxLog) {
+  constructor(config: HostConfig, store: GenerationStore, layers: DiskLayers, log: SandboxLog) {
+    this.#config = config;
     this.#store = store;
     this.#layers = layers;
     this.#log = log;
@@ -58,8 +77,18 @@ export class Collector {
       if (blocked.length > 0)
         this.#log.warn({ blocked }, 'damaged generations are in use: nothing is removed');
       await this.#layers.sweep(() => layersOf(roots().journals));
+      await this.#collectImages(roots);
     } catch (error) {
       this.#log.warn({ err: fromUnknown(error) }, 'collecting failed; it is tried again later');
     }
+  }
+  /** Assets that are kept elsewhere may be another host's as well, and nobody knows what that one uses. */
+  async #collectImages(roots: () => Roots): Promise<void> {
+    const { assetsDir, dataDir } = this.#config;
+    if (assetsDir !== dataDir) return;
+    // What comes to be meanwhile comes from a sandbox, whose journal names its image.
+    const manifests = (await this.#store.list()).map((id) => this.#store.read(id));
+    const removed = await removeUnusedImages(assetsDir, () => imagesOf(roots(), manifests));
+    if (removed.length > 0) this.#log.info({ removed }, 'removed images nobody needs');
   }
 }

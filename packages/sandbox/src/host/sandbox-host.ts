@@ -101,7 +101,12 @@ export class SandboxHost {
       await this.#memory.require(spec);
       return await this.#scratch(spec, origin, use);
     });
-    this.#collector = new Collector(environment.store, environment.layers, environment.log);
+    this.#collector = new Collector(
+      environment.config,
+      environment.store,
+      environment.layers,
+      environment.log,
+    );
     this.#expiry = new ExpiryLoop({
       list: () => this.list(),
       expire: (id, isDue) => this.#expire(this.get(id), isDue),
@@ -448,7 +453,8 @@ export class SandboxHost {
       ...this.#snapshots.list().map(({ generationId }) => generationId),
       ...this.#templates.generations(),
     ];
-    return { journals: this.list().map(({ journal }) => journal), generations };
+    const specs = this.#snapshots.list().map(({ spec }) => spec);
+    return { journals: this.list().map(({ journal }) => journal), generations, specs };
   }
 
   /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
