@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DormouseError, type Sandbox, type SandboxInfo } from '@dormouse/sdk';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -6,9 +7,9 @@ import { isAlive, processesWith } from './support/processes.js';
 import { randomFrom } from './support/random.js';
 import { SCALE } from './support/scale.js';
 import { postmasterPid, type ServiceName, servicePid } from './support/services.js';
-import { type Stack, startStack } from './support/stack.js';
+import { guestMemoryDirOf, type Stack, startStack } from './support/stack.js';
 import { NO_TRACES, tracesOf } from './support/traces.js';
-import { vmOf } from './support/vm.js';
+import { loadedVmOf, vmOf } from './support/vm.js';
 
 const KILLS = 8 * SCALE;
 const WORKERS = 2;
@@ -229,6 +230,46 @@ test('asked to stop, `up` says how many sandboxes run and pauses them; the next 
   expect(await stack.stop()).toBe(0);
   expect(await tracesOf(dataDir)).toEqual(NO_TRACES);
 });
+
+test('hazards 4 and 9: when everything is gone at once, as by a power cut, what slept wakes and what ran boots with its files', async () => {
+  stack = await startStack();
+  const { dataDir } = stack;
+  const awake = (await stack.client.sandboxes.create()).keep();
+  const asleep = (await stack.client.sandboxes.create()).keep();
+  const remember = 'echo kept > /home/user/file; sync; echo remembered > /dev/shm/note';
+  for (const sandbox of [awake, asleep]) await sandbox.exec(remember);
+  await asleep.pause();
+  await eventually('all its memory is there', RECOVERY_MS, () => loadedVmOf(dataDir, awake.id));
+  await cutPower(dataDir);
+
+  stack = await startStack({ dataDir });
+  await eventually('both are paused', RECOVERY_MS, async () => {
+    const all = await listed();
+    return all.length === 2 && all.every(({ state }) => state === 'paused');
+  });
+  const recall = 'cat /home/user/file; cat /dev/shm/note 2> /dev/null || echo forgotten';
+  for (const [{ id }, resumedBy, said] of [
+    [awake, 'reboot', 'kept\nforgotten\n'],
+    [asleep, 'memory', 'kept\nremembered\n'],
+  ] as const) {
+    const sandbox = await stack.client.sandboxes.connect(id);
+    expect(await sandbox.resume()).toMatchObject({ resumedBy });
+    expect((await sandbox.exec(recall)).stdout).toBe(said);
+    await sandbox.delete();
+  }
+  expect(await stack.stop()).toBe(0);
+  expect(await tracesOf(dataDir)).toEqual(NO_TRACES);
+});
+
+/** No process of an installation is left, and nothing of what was in memory. */
+async function cutPower(dataDir: string): Promise<void> {
+  await eventually('all are gone', RECOVERY_MS, async () => {
+    const pids = await processesWith(dataDir);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    return pids.length === 0;
+  });
+  await rm(guestMemoryDirOf(dataDir), { recursive: true });
+}
 
 function idsIn(sandboxes: readonly SandboxInfo[], ...states: readonly string[]): string[] {
   return sandboxes

@@ -37,7 +37,10 @@ async function reattach(life: Life): Promise<void> {
       return await becomePaused(life, { generationId: intent, kind, atMs: Date.now(), cause });
     }
   }
-  if (recorded === undefined) return await onVmEnded(life, 'it had no VM');
+  if (recorded === undefined) {
+    const { reason = 'it had no VM' } = life.journal;
+    return await onVmEnded(life, reason, cause);
+  }
   const live = await attach(life, recorded).catch((error: unknown) => {
     if (loading === undefined) throw error;
     life.log.warn({ err: fromUnknown(error) }, 'the VM does not answer; its memory was still to come');
