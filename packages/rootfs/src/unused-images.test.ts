@@ -2,7 +2,8 @@ import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { assetPaths } from './assets.js';
-import { putTemplate, type Template } from './template.js';
+import { putTemplate } from './template.js';
+import { BASE } from './testing/template.js';
 import { temporaryDirectory } from './testing/temporary-directory.js';
 import { removeUnusedImages } from './unused-images.js';
 
@@ -12,25 +13,12 @@ const [NAMED, USED, UNUSED, YOUNG] = ['n', 'u', 'x', 'y'].map((letter) => `img${
   string,
   string,
 ];
-const TEMPLATE: Template = {
-  name: 'base',
-  imageId: NAMED,
-  recipeHash: 'f00d',
-  description: 'the base',
-  user: 'user',
-  vcpus: 1,
-  memoryMb: 512,
-  diskBytes: 8_589_934_592,
-  sizeBytes: 512_000_000,
-  createdAt: '2026-01-02T03:04:05.678Z',
-};
-
 /** Assets with one image of each kind, all but one of them two hours old. */
 async function assets() {
   const directory = await temporaryDirectory();
   const { images, templates } = assetPaths(directory.path);
   await mkdir(templates);
-  await putTemplate(directory.path, TEMPLATE);
+  await putTemplate(directory.path, { ...BASE, imageId: NAMED });
   const twoHoursAgo = new Date(Date.now() - 2 * 3_600_000);
   for (const id of [NAMED, USED, UNUSED, YOUNG]) {
     await mkdir(join(images, id), { recursive: true });
