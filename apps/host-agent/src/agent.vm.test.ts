@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fromConnectError, ResumedBy, SandboxState } from '@dormouse/host-api';
+import { fromConnectError, PauseCause, ResumedBy, SandboxState } from '@dormouse/host-api';
 import { canChangeUser } from '@dormouse/sandbox';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type AgentHost, agentHost, NOTHING, runAgent } from './testing/agent-process.js';
@@ -100,8 +100,10 @@ describe('hazard 9: an agent that is killed', () => {
     await agent.start();
     const { sandbox } = await agent.client.getSandbox({ id });
     expect(sandbox).toMatchObject({
-      state: SandboxState.STOPPED,
+      state: SandboxState.PAUSED,
       reason: 'its VM ended while the host agent was away',
+      pauseCause: PauseCause.VM_ENDED,
+      diskOnly: true,
     });
     expect(await agent.presence()).toEqual({ processes: [], sandboxes: [id], memory: [] });
     await agent.client.destroySandbox({ id });

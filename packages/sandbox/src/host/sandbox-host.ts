@@ -491,12 +491,16 @@ export class SandboxHost {
 
   async #takeOver(sandbox: Sandbox): Promise<void> {
     const { state } = sandbox.journal;
+    const { log } = this.#environment;
     if (state === 'pending' || state === 'stopping') return await this.#finishRemoval(sandbox);
-    if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
-    this.#environment.log.info(
-      { sandboxId: sandbox.id, state: sandbox.journal.state },
-      'took over a sandbox',
-    );
+    try {
+      if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
+    } catch (thrown) {
+      // No other sandbox waits for what is wrong with this one: a disk that is full, say.
+      const err = fromUnknown(thrown);
+      return log.warn({ sandboxId: sandbox.id, err }, 'what an earlier agent has left cannot be taken over');
+    }
+    log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
   }
 
   /** What cannot be removed now keeps no other sandbox from coming back: whoever wanted it gone asks again. */
