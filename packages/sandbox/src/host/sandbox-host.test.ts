@@ -135,6 +135,23 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     expect(host.warnings).toEqual(['the VM does not answer; ending it']);
   });
 
+  test('goes on with the others when one of them cannot be taken over', async () => {
+    await using host = await testHost();
+    for (const id of [A, B]) await host.leave(journalOf(id, { vm: DEAD_VM }));
+    const { dir } = sandboxPaths(host.config, A);
+    const opened = await host.open({
+      ...NO_VMS,
+      attach: async ({ consoleLogPath }) => {
+        if (!consoleLogPath.startsWith(dir)) return undefined;
+        await rm(dir, { recursive: true });
+        await writeFile(dir, 'in the way');
+        return undefined;
+      },
+    });
+    expect(opened.get(B).journal.state).toBe('stopped');
+    expect(host.warnings).toContain('what an earlier agent has left cannot be taken over');
+  });
+
   test('keeps stopped sandboxes as they are until they are destroyed', async () => {
     await using host = await testHost();
     const journal = journalOf(A, { state: 'stopped', reason: 'shut down with the host agent' });
