@@ -8,14 +8,8 @@ import { Sandbox } from '../actor/sandbox.js';
 import type { ResumeOptions } from '../actor/wake-up.js';
 import { limited } from '../concurrency/limited.js';
 import { generationsDir, sandboxesDir, snapshotsDir } from '../config/host-config.js';
-import { DEFAULT_POLICY, type Policy } from '../config/policy.js';
-import {
-  newSandboxId,
-  resolveSpec,
-  SANDBOX_ID,
-  type SandboxRequest,
-  type SandboxSpec,
-} from '../config/sandbox-spec.js';
+import type { Policy } from '../config/policy.js';
+import { resolveSpec, type SandboxRequest, type SandboxSpec } from '../config/sandbox-spec.js';
 import type { HostRoom } from '../disk/capacity.js';
 import { DiskLayers } from '../disk/disk.js';
 import type { HostEnvironment, SandboxEnvironment } from '../environment.js';
@@ -24,7 +18,6 @@ import { ReadyPool } from '../pools/ready-pool.js';
 import { StandbyPool } from '../pools/standby-pool.js';
 import { FrozenTemplates } from '../records/frozen-templates.js';
 import { HostEvents } from '../records/host-events.js';
-import type { Journal } from '../records/journal.js';
 import { readJournals } from '../records/read-journals.js';
 import { type Snapshot, Snapshots } from '../records/snapshots.js';
 import type { Origin } from '../transitions/first-vm.js';
@@ -33,8 +26,10 @@ import { shorten } from '../transitions/shorten.js';
 import { VmSlots } from '../vm/vm-slots.js';
 import { Background } from './background.js';
 import { Collector, layersOf, type Roots } from './collector.js';
+import { Creation, type Plan } from './creation.js';
 import { type HostFigures, hostFigures } from './host-figures.js';
 import { MemoryBudget } from './memory-budget.js';
+import { Registry } from './registry.js';
 import { TemplateFreezer } from './template-freezer.js';
 import { pauseWithHost, resumeWithHost } from './with-host.js';
 
@@ -43,26 +38,6 @@ const PARALLEL_STARTS = 2;
 /** Sandboxes that an agent takes over side by side when it opens. */
 const PARALLEL_TAKEOVERS = 16;
 const MAX_CHILDREN = 100;
-
-/** A create in flight. */
-interface Creation {
-  /** There is room and a name for it; from then on it can be cancelled. */
-  readonly admitted: Promise<Admitted>;
-  readonly begun: Promise<Sandbox>;
-}
-
-interface Admitted {
-  readonly sandbox: Sandbox;
-  readonly origin: Origin;
-}
-
-/** What a new sandbox is made of. */
-interface Plan {
-  readonly spec: SandboxSpec;
-  readonly origin: Origin;
-  readonly snapshotId?: string | undefined;
-  readonly policy?: Policy | undefined;
-}
 
 /** A child of a fork, by name. */
 export interface ForkChild {
@@ -88,8 +63,8 @@ export class SandboxHost {
   readonly #collector: Collector;
   readonly #memory: MemoryBudget;
   readonly #background: Background;
-  readonly #sandboxes = new Map<string, Sandbox>();
-  readonly #creating = new Map<string, Creation>();
+  readonly #registry = new Registry();
+  readonly #creation: Creation;
   readonly #expiry: ExpiryLoop;
 
   private constructor(environment: SandboxEnvironment, snapshots: Snapshots, frozen: FrozenTemplates) {
@@ -97,10 +72,10 @@ export class SandboxHost {
     this.#snapshots = snapshots;
     this.#memory = new MemoryBudget(environment, () => this.list());
     this.#background = new Background(environment.log);
-    this.#templates = new TemplateFreezer(environment, frozen, async (spec, origin, use) => {
-      await this.#memory.require(spec);
-      return await this.#scratch(spec, origin, use);
-    });
+    this.#creation = new Creation(environment, this.#registry, this.#memory);
+    this.#templates = new TemplateFreezer(environment, frozen, (spec, origin, use) =>
+      this.#creation.scratch(spec, origin, use),
+    );
     this.#collector = new Collector(
       environment.config,
       environment.store,
@@ -172,15 +147,12 @@ export class SandboxHost {
   }
 
   list(): readonly Sandbox[] {
-    return [...this.#sandboxes.values()];
+    return this.#registry.list();
   }
 
   /** @throws DormouseError `not_found` */
   get(id: string): Sandbox {
-    const sandbox = this.#sandboxes.get(id);
-    if (sandbox === undefined)
-      throw new DormouseError('not_found', `there is no sandbox '${id}' on this host`);
-    return sandbox;
+    return this.#registry.get(id);
   }
 
   /**
@@ -192,7 +164,7 @@ export class SandboxHost {
    *   generation of the sandbox, or when a snapshot was frozen with another size of machine
    */
   async create(id: string, generation: number, request: SandboxRequest): Promise<Sandbox> {
-    return await this.#create(id, generation, () => this.#plan(id, request));
+    return await this.#creation.create(id, generation, () => this.#plan(id, request));
   }
 
   /**
@@ -213,7 +185,7 @@ export class SandboxHost {
           const spec = { ...source.spec, hostname: child.id };
           const { policy = source.journal.policy } = child;
           const plan = async () => ({ spec, origin, snapshotId, policy });
-          return { id: child.id, sandbox: await this.#create(child.id, child.generation, plan) };
+          return { id: child.id, sandbox: await this.#creation.create(child.id, child.generation, plan) };
         } catch (error) {
           return { id: child.id, error: fromUnknown(error) };
         }
@@ -223,7 +195,7 @@ export class SandboxHost {
 
   /** Freezes a sandbox. See `Sandbox.pause`. */
   async pause(id: string, generation: number, kind: 'full' | 'disk'): Promise<Sandbox> {
-    const sandbox = this.#current(id, generation);
+    const sandbox = this.#registry.current(id, generation);
     await sandbox.pause({ kind });
     this.#shorten(sandbox);
     return sandbox;
@@ -231,7 +203,7 @@ export class SandboxHost {
 
   /** Brings a paused sandbox back. See `Sandbox.resume`. @throws DormouseError `no_capacity` as well */
   async resume(id: string, generation: number, options: ResumeOptions = {}): Promise<Sandbox> {
-    const sandbox = this.#current(id, generation);
+    const sandbox = this.#registry.current(id, generation);
     if (sandbox.journal.state === 'paused') await this.#memory.require(sandbox.spec);
     await sandbox.resume(generation, options);
     return sandbox;
@@ -280,11 +252,10 @@ export class SandboxHost {
 
   /** Removes a sandbox and everything it holds, a start in flight included. Unknown ids are fine: it is gone. */
   async destroy(id: string): Promise<void> {
-    const admitted = this.#creating.get(id)?.admitted.catch(() => undefined);
-    const sandbox = this.#sandboxes.get(id) ?? (await admitted)?.sandbox;
+    const sandbox = this.#registry.find(id) ?? (await this.#creation.admitted(id));
     if (sandbox === undefined) return;
     await sandbox.destroy();
-    this.#forget(sandbox);
+    this.#registry.forget(sandbox);
   }
 
   /** Removes generations and layers that nobody can ask for any more. @param graceMs default 30 s */
@@ -310,7 +281,7 @@ export class SandboxHost {
    * fails is shut down cleanly. Answers how many were paused, and how many were not.
    */
   pauseAll(reason: string): Promise<{ readonly paused: number; readonly shutDown: number }> {
-    return pauseWithHost(this.#running(), reason, this.#environment.log);
+    return pauseWithHost(this.#registry.running(), reason, this.#environment.log);
   }
 
   /** Resumes what was paused only because the host stopped. Answers how many came back. */
@@ -332,44 +303,17 @@ export class SandboxHost {
   async #expire(sandbox: Sandbox, isDue: () => boolean): Promise<boolean> {
     if (!(await sandbox.expire(isDue))) return false;
     if (sandbox.journal.state === 'paused') this.#shorten(sandbox);
-    else this.#forget(sandbox);
+    else this.#registry.forget(sandbox);
     return true;
   }
 
   async #onExpiryFailed(id: string, error: Error): Promise<void> {
-    const sandbox = this.#sandboxes.get(id);
+    const sandbox = this.#registry.find(id);
     this.#environment.log.warn(
       { sandboxId: id, err: error },
       'its time has passed, but it was neither paused nor removed',
     );
     if (sandbox?.journal.state === 'running') await sandbox.tell('pause_failed', error.message);
-  }
-
-  async #create(id: string, generation: number, plan: () => Promise<Plan>): Promise<Sandbox> {
-    if (!SANDBOX_ID.test(id)) throw new DormouseError('invalid_request', `'${id}' is no sandbox id`);
-    const present = this.#sandboxes.get(id);
-    if (present !== undefined && present.journal.generation > generation) throw movedOn(present);
-    const inFlight = this.#creating.get(id);
-    if (inFlight !== undefined) return await inFlight.begun;
-    if (present !== undefined) return present;
-    const admitted = plan().then(async ({ spec, origin, snapshotId, policy }) => {
-      await this.#memory.require(spec);
-      return { sandbox: this.#sandbox(id, generation, spec, snapshotId, policy), origin };
-    });
-    const begun = this.#begin(admitted).finally(() => this.#creating.delete(id));
-    this.#creating.set(id, { admitted, begun });
-    return await begun;
-  }
-
-  async #begin(admitted: Promise<Admitted>): Promise<Sandbox> {
-    const { sandbox, origin } = await admitted;
-    try {
-      await sandbox.create(origin);
-      return sandbox;
-    } catch (error) {
-      this.#forget(sandbox);
-      throw error;
-    }
   }
 
   /** What a request means: everything that can be refused is refused here, before anything exists. */
@@ -397,55 +341,6 @@ export class SandboxHost {
     const origin: Origin =
       frozen === undefined ? { kind: 'boot' } : { kind: 'generation', id: frozen, orBoot: true };
     return { spec, origin, policy };
-  }
-
-  #sandbox(
-    id: string,
-    generation: number,
-    spec: SandboxSpec,
-    snapshotId?: string,
-    policy: Policy = DEFAULT_POLICY,
-  ): Sandbox {
-    const journal: Journal = {
-      version: 3,
-      id,
-      generation,
-      state: 'pending',
-      spec,
-      policy,
-      createdAtMs: Date.now(),
-      ...(snapshotId === undefined ? {} : { snapshotId }),
-    };
-    const sandbox = new Sandbox(this.#environment, journal);
-    this.#sandboxes.set(id, sandbox);
-    return sandbox;
-  }
-
-  /** A sandbox nobody knows of, for as long as `use` takes. */
-  async #scratch<T>(spec: SandboxSpec, origin: Origin, use: (sandbox: Sandbox) => Promise<T>): Promise<T> {
-    const id = newSandboxId();
-    const sandbox = this.#sandbox(id, 1, { ...spec, hostname: id });
-    try {
-      await sandbox.create(origin);
-      return await use(sandbox);
-    } finally {
-      await sandbox.destroy();
-      this.#forget(sandbox);
-    }
-  }
-
-  #current(id: string, generation: number): Sandbox {
-    const sandbox = this.get(id);
-    if (sandbox.journal.generation > generation) throw movedOn(sandbox);
-    return sandbox;
-  }
-
-  #forget(sandbox: Sandbox): void {
-    if (this.#sandboxes.get(sandbox.id) === sandbox) this.#sandboxes.delete(sandbox.id);
-  }
-
-  #running(): readonly Sandbox[] {
-    return this.list().filter(({ journal }) => journal.state === 'running');
   }
 
   #roots(): Roots {
@@ -479,7 +374,7 @@ export class SandboxHost {
   async #recover(): Promise<void> {
     const { config, slots, log, layers } = this.#environment;
     for (const journal of await readJournals(config, log)) {
-      this.#sandboxes.set(journal.id, new Sandbox(this.#environment, journal));
+      this.#registry.add(new Sandbox(this.#environment, journal));
     }
     const known = this.list().flatMap(({ journal }) => (journal.vm === undefined ? [] : [journal.vm]));
     for (const record of known) await slots.adopt(record);
@@ -509,7 +404,7 @@ export class SandboxHost {
     const { id, journal } = sandbox;
     try {
       await sandbox.destroy();
-      this.#forget(sandbox);
+      this.#registry.forget(sandbox);
       log.info({ sandboxId: id, state: journal.state }, 'finished what a crash had interrupted');
     } catch (error) {
       log.warn(
@@ -518,10 +413,6 @@ export class SandboxHost {
       );
     }
   }
-}
-
-function movedOn({ id, journal }: Sandbox): DormouseError {
-  return new DormouseError('invalid_state', `sandbox ${id} has moved on to generation ${journal.generation}`);
 }
 
 /** @throws DormouseError `invalid_state` */
