@@ -8,7 +8,7 @@ import { randomFrom } from './support/random.js';
 import { SCALE } from './support/scale.js';
 import { postmasterPid, type ServiceName, servicePid } from './support/services.js';
 import { guestMemoryDirOf, type Stack, startStack } from './support/stack.js';
-import { NO_TRACES, tracesOf } from './support/traces.js';
+import { NO_TRACES, processesOf, tracesOf } from './support/traces.js';
 import { loadedVmOf, vmOf } from './support/vm.js';
 
 const KILLS = 8 * SCALE;
@@ -264,9 +264,9 @@ test('hazards 4 and 9: when everything is gone at once, as by a power cut, what 
 /** No process of an installation is left, and nothing of what was in memory. */
 async function cutPower(dataDir: string): Promise<void> {
   await eventually('all are gone', RECOVERY_MS, async () => {
-    const pids = await processesWith(dataDir);
-    for (const pid of pids) process.kill(pid, 'SIGKILL');
-    return pids.length === 0;
+    const processes = await processesOf(dataDir);
+    for (const { pid } of processes) process.kill(pid, 'SIGKILL');
+    return processes.length === 0;
   });
   await rm(guestMemoryDirOf(dataDir), { recursive: true });
 }

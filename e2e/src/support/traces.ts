@@ -65,9 +65,15 @@ export async function tracesOf(dataDir: string): Promise<Traces> {
   };
 }
 
-/** Command lines of the processes that know the directory by argument, environment or working directory. */
 async function commandLines(dataDir: string): Promise<string[]> {
-  const lines: string[] = [];
+  return (await processesOf(dataDir)).map(({ line }) => line).sort();
+}
+
+/** The processes that know an installation's directory by argument, environment or working directory. */
+export async function processesOf(
+  dataDir: string,
+): Promise<{ readonly pid: number; readonly line: string }[]> {
+  const found: { readonly pid: number; readonly line: string }[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
     const line = (await textOf(`/proc/${pid}/cmdline`)).replaceAll('\0', ' ').trim();
@@ -75,9 +81,9 @@ async function commandLines(dataDir: string): Promise<string[]> {
     if (line === '' || line.startsWith('postgres:')) continue;
     const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
     const known = [line, cwd, await textOf(`/proc/${pid}/environ`)];
-    if (known.some((text) => text.includes(dataDir))) lines.push(line);
+    if (known.some((text) => text.includes(dataDir))) found.push({ pid: Number(pid), line });
   }
-  return lines.sort();
+  return found;
 }
 
 async function linesWith(path: string, word: string): Promise<string[]> {
