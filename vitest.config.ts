@@ -1,5 +1,9 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+/** Of two processors vitest itself would use one. */
+const maxWorkers = Math.max(2, availableParallelism() - 1);
 
 /** Workspace packages resolve to their TypeScript sources, so tests need no build. */
 const source = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } };
@@ -47,12 +51,13 @@ export default defineConfig({
           name: 'unit',
           include: ['{packages,apps}/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'],
           exclude: [...SERVICES, '**/*.vm.test.ts', '**/node_modules/**'],
+          maxWorkers,
           testTimeout: 60_000,
         },
       },
       {
         ...source,
-        test: { name: 'services', include: SERVICES, testTimeout: 60_000 },
+        test: { name: 'services', include: SERVICES, maxWorkers, testTimeout: 60_000 },
       },
       {
         ...source,
