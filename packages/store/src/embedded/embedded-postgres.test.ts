@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { databaseIdentity } from './database-user.js';
 import { startEmbeddedPostgres } from './index.js';
 import { stopStaleServer } from './stale-server.js';
 
@@ -70,7 +71,7 @@ test('hazard 9: a server that was left running is stopped cleanly, and its data 
   const first = await startEmbeddedPostgres({ dir });
   await query(first.databaseUrl, 'create table kept (value int)');
   const pid = await postmasterPid(dir);
-  await stopStaleServer(join(dir, 'cluster'));
+  await stopStaleServer(join(dir, 'cluster'), join(dir, 'run', '.s.PGSQL.5432'));
   await first.ended;
   expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   await first.stop();
@@ -79,13 +80,16 @@ test('hazard 9: a server that was left running is stopped cleanly, and its data 
   await second.stop();
 });
 
-test('hazard 9: a pid file that names somebody else is removed, and nobody is harmed', async () => {
+test('hazard 9: files that name somebody else as the server are removed, and nobody is harmed', async () => {
   const dir = join(base, 'foreign');
   await (await startEmbeddedPostgres({ dir })).stop();
-  const bystander: ChildProcess = spawn('sleep', ['60'], { stdio: 'ignore' });
+  // Of the database's own user: of others PostgreSQL itself knows that they are none of its servers.
+  const identity = await databaseIdentity();
+  const bystander: ChildProcess = spawn('sleep', ['60'], { ...identity, cwd: '/', stdio: 'ignore' });
   try {
     const pidFile = join(dir, 'cluster', 'postmaster.pid');
-    await writeFile(pidFile, `${bystander.pid}\n${join(dir, 'cluster')}\n`);
+    const lock = join(dir, 'run', '.s.PGSQL.5432.lock');
+    for (const path of [pidFile, lock]) await writeFile(path, `${bystander.pid}\n${join(dir, 'cluster')}\n`);
     await (await startEmbeddedPostgres({ dir })).stop();
     expect([bystander.exitCode, bystander.signalCode]).toEqual([null, null]);
   } finally {

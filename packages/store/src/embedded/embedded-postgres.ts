@@ -51,7 +51,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     await checkReachable(dir, identity);
     const binaries = await prepareBinaries(identity, join(dir, 'postgresql'));
     const cluster = await openCluster(dir, binaries, identity);
-    await stopStaleServer(cluster.dir);
+    await stopStaleServer(cluster.dir, join(socketDir, SOCKET_NAME));
     const server = await startServer({ binaries, identity, cluster, socketDir, onLog: options.onLog });
     return owned(server, () => ownership.release());
   } catch (error) {

@@ -10,11 +10,17 @@ const ESCALATION = [
 ] as const;
 
 /**
- * Stops the server that a killed Dormouse left running on this cluster, and removes a `postmaster.pid` whose
- * process is no PostgreSQL of this cluster: after a reboot its number may belong to anybody, and PostgreSQL
- * would refuse to start. Call only while owning the directory.
+ * Stops the server that a killed Dormouse left running on this cluster, and removes its `postmaster.pid` and the lock
+ * of its socket: after a reboot the process number in them may be anybody's, and PostgreSQL would refuse to start.
+ * Call only while owning the directory.
  */
-export async function stopStaleServer(clusterDir: string): Promise<void> {
+export async function stopStaleServer(clusterDir: string, socketPath: string): Promise<void> {
+  await stopServer(clusterDir);
+  // Source: PostgreSQL's CreateLockFile, which takes any living process for the owner of a socket.
+  for (const path of [socketPath, `${socketPath}.lock`]) await rm(path, { force: true });
+}
+
+async function stopServer(clusterDir: string): Promise<void> {
   const pidFile = join(clusterDir, 'postmaster.pid');
   const pid = await recordedPid(pidFile);
   if (pid === undefined) return;
