@@ -7,7 +7,8 @@ import { SCALE } from './support/scale.js';
 import { postmasterPid, servicePid } from './support/services.js';
 import { type Stack, startStack } from './support/stack.js';
 import { NO_TRACES, tracesOf } from './support/traces.js';
-import { compare, journalOf } from './support/truth.js';
+import { compare } from './support/truth.js';
+import { journalOf } from './support/vm.js';
 
 /** Rounds for each victim; further ones where a transition was not hit. */
 const ROUNDS = 2 * SCALE;
@@ -140,7 +141,7 @@ async function round(victim: Victim, number: number): Promise<ReadonlySet<Transi
   ) as Record<Transition, number>;
   await cast.timeout.resume({ timeoutSec: TIMEOUT_SEC });
   const pastMs = TIMEOUT_SEC * 1_000 + TICK_MS;
-  const isTimingOut = async () => (await journalOf(stack, cast.timeout.id))?.state === 'pausing';
+  const isTimingOut = async () => (await journalOf(stack.dataDir, cast.timeout.id))?.state === 'pausing';
   const lookUntilMs = performance.now() + pastMs + TICK_MS;
   let beginMs = performance.now() + pastMs;
   if (number % 2 === 1) {

@@ -1,25 +1,10 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SandboxInfo } from '@dormouse/sdk';
 import { isAlive, processesWith } from './processes.js';
 import type { Stack } from './stack.js';
 import { tracesOf } from './traces.js';
-
-/** What these tests need of what a host has written down about a sandbox. */
-interface Journal {
-  readonly state: string;
-  readonly vm?: { readonly pid: number; readonly slot: string };
-  readonly disk?: { readonly layers: readonly string[] };
-}
-
-/** What the host has written down about a sandbox; undefined when it has none. */
-export async function journalOf({ dataDir }: Stack, id: string): Promise<Journal | undefined> {
-  try {
-    return JSON.parse(await readFile(join(dataDir, 'sandboxes', id, 'journal.json'), 'utf8')) as Journal;
-  } catch {
-    return undefined;
-  }
-}
+import { journalOf } from './vm.js';
 
 /**
  * Compares what the API says of all sandboxes with what is on this machine: journals, VM processes, guest memory and
@@ -37,7 +22,7 @@ export async function compare(
   const slots: string[] = [];
   const layers: string[] = [];
   for (const { id, state } of listed) {
-    const journal = await journalOf(stack, id);
+    const journal = await journalOf(stack.dataDir, id);
     const said = `${id} is ${state}, on its host ${journal?.state ?? 'nowhere'}`;
     if (journal?.state !== state && !(['stopped', 'error'].includes(state) && journal === undefined)) {
       untrue.push(said);

@@ -82,13 +82,20 @@ export class Collector {
       this.#log.warn({ err: fromUnknown(error) }, 'collecting failed; it is tried again later');
     }
   }
+
   /** Assets that are kept elsewhere may be another host's as well, and nobody knows what that one uses. */
   async #collectImages(roots: () => Roots): Promise<void> {
     const { assetsDir, dataDir } = this.#config;
     if (assetsDir !== dataDir) return;
     // What comes to be meanwhile comes from a sandbox, whose journal names its image.
-    const manifests = (await this.#store.list()).map((id) => this.#store.read(id));
-    const removed = await removeUnusedImages(assetsDir, () => imagesOf(roots(), manifests));
+    const generations = await this.#store.list();
+    // Manifests are read only when there is an image that no template has: hardly ever.
+    const removed = await removeUnusedImages(assetsDir, () =>
+      imagesOf(
+        roots(),
+        generations.map((id) => this.#store.read(id)),
+      ),
+    );
     if (removed.length > 0) this.#log.info({ removed }, 'removed images nobody needs');
   }
 }
