@@ -68,11 +68,13 @@ async function readDiskSize(path: string, format: LayerBacking['format']): Promi
  * topmost layer only, because it assumes that the new backing reads like the old one.
  *
  * @param backing what both lie on in the end
+ * @throws DormouseError `setup_failed`; `cancelled` by the signal. The unfinished file is the caller's to remove
  */
 export async function flattenLayer(
   layerPath: string,
   flatPath: string,
   backing: Omit<LayerBacking, 'sizeBytes'>,
+  signal?: AbortSignal,
 ): Promise<void> {
   await copyFile(layerPath, flatPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   await chmod(flatPath, 0o600);
@@ -88,5 +90,5 @@ export async function flattenLayer(
     backing.path,
     flatPath,
   ] as const;
-  await run(command, { timeoutMs: FLATTEN_TIMEOUT_MS });
+  await run(command, { timeoutMs: FLATTEN_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) });
 }

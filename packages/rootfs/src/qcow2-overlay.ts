@@ -99,6 +99,31 @@ export function decodeDiskSize(header: Uint8Array): number {
   return Number(bytes.readBigUInt64BE(SIZE_OFFSET));
 }
 
+/** Whether bytes begin as every qcow2 file does. */
+export function hasQcow2Magic(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && Buffer.from(bytes.buffer, bytes.byteOffset, 4).readUInt32BE(0) === MAGIC;
+}
+
+/**
+ * The backing file that the header of a layer names; undefined where it names none.
+ *
+ * @param header the first bytes of the file, up to 64 KiB: the name lies in the first cluster
+ * @throws DormouseError `snapshot_corrupt` when these bytes are no header, or the name lies outside of them
+ */
+export function decodeBackingPath(header: Uint8Array): string | undefined {
+  const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
+  if (bytes.length < QCOW2_HEADER_BYTES || !hasQcow2Magic(bytes)) {
+    throw new DormouseError('snapshot_corrupt', 'the disk layer has no qcow2 header');
+  }
+  const offset = bytes.readBigUInt64BE(8);
+  const length = bytes.readUInt32BE(16);
+  if (offset === 0n) return undefined;
+  if (length > MAX_BACKING_NAME_BYTES || offset + BigInt(length) > BigInt(bytes.length)) {
+    throw new DormouseError('snapshot_corrupt', 'the disk layer has a damaged qcow2 header');
+  }
+  return bytes.subarray(Number(offset), Number(offset) + length).toString();
+}
+
 function extensionOf(type: number, data: Buffer): Buffer {
   const padded = Buffer.alloc(8 + Math.ceil(data.length / 8) * 8);
   padded.writeUInt32BE(type, 0);
