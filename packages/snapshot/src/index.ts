@@ -12,6 +12,7 @@ export { GenerationMemory } from './memory/generation-memory.js';
 export { PAGE_SIZE, type PageRange } from './page.js';
 export type { PageCounts } from './page-map/memory-diff.js';
 export { PageMap, type PageRun } from './page-map/page-map.js';
+export type { DiskFormat } from './store/disk-backing.js';
 export {
   type CommitOptions,
   type CommitStep,

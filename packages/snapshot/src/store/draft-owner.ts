@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { systemErrorCode } from '@dormouse/errors';
 
 /** Field 22 of proc(5) `/proc/PID/stat` counts from 1; fields from 3 on follow the command name in brackets. */
 const STATE_INDEX = 0;
@@ -24,13 +25,18 @@ export function isOrphan(name: string): boolean {
   return boot !== currentBootTag() || startTicks(pid) !== Number(ticks);
 }
 
-/** Start of a process in clock ticks since boot; undefined when it does not run. */
+/**
+ * Start of a process in clock ticks since boot; undefined when it does not run. Throws where that cannot be found out:
+ * a maker that may live is not taken for dead.
+ */
 function startTicks(pid: string): number | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    return undefined;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
+    throw error;
   }
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields[STATE_INDEX] === 'Z' || fields[STATE_INDEX] === 'X') return undefined;

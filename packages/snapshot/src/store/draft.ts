@@ -7,6 +7,7 @@ import type { PageCounts } from '../page-map/memory-diff.js';
 import { decodePageMap } from '../page-map/page-map-codec.js';
 import { encodeWorkingSet, WORKING_SET } from '../working-set/working-set-codec.js';
 import { recordOf } from './artifact-hash.js';
+import { type DiskFormat, requireBacking } from './disk-backing.js';
 import type { DiskStamps } from './disk-stamp.js';
 import type { DurableFs } from './durable-fs.js';
 import type { MachineFacts } from './machine.js';
@@ -29,6 +30,9 @@ const PRIVATE_MODE = 0o600;
 /** VM processes with users of their own read it as the backing of their layers; nobody writes to it any more. */
 const DISK_MODE = 0o444;
 
+/** How often the store's directory is synced before a commit goes on without. */
+const SYNC_ATTEMPTS = 3;
+
 /** Named moments of a commit, in order. Before `renamed` there is no new generation, from then on there is. */
 export type CommitStep =
   | 'artifacts-hashed'
@@ -49,7 +53,10 @@ export interface GenerationFacts {
 }
 
 export interface CommitOptions {
-  /** Called when it is a generation, which nobody collects before this is done: time to write its name down. */
+  /**
+   * Called once the generation exists. It is not collected before this has ended, so this is the time to write its name
+   * down. What this throws `commit` throws; the generation stays, for the collector.
+   */
   readonly onCommitted?: (manifest: Manifest) => Promise<void>;
   readonly onStep?: (step: CommitStep) => void | Promise<void>;
 }
@@ -59,11 +66,15 @@ export interface DraftHost {
   readonly fs: DurableFs;
   readonly now: () => number;
   readonly stamps: DiskStamps;
-  exists(generationId: string): boolean;
-  /** There is a new generation. */
+  readonly format: DiskFormat | undefined;
+  /** Keeps a generation until `released`. @throws DormouseError `not_found` */
+  hold(generationId: string): void;
+  /** There is a new generation, kept until `released`. */
   committed(manifest: Manifest): void;
   /** The draft is committed or gone: what it held may be collected. */
   released(): void;
+  /** Reports what went wrong after the commit could no longer be taken back. */
+  problem(error: unknown): void;
 }
 
 /** Names a draft accepts. */
@@ -127,22 +138,34 @@ export class GenerationDraft implements AsyncDisposable {
   }
 
   /**
-   * Makes it a generation: files synced, their directory synced, renamed, the store's directory synced. What throws
-   * before the rename leaves a draft to abandon; after it the generation exists, and may not survive a power cut.
+   * Makes it a generation: files synced, their directory synced, renamed, the store's directory synced.
    *
-   * @throws DormouseError `invalid_state`: an artifact is missing; `no_space`; `snapshot_corrupt`: the captured memory
-   * is not readable
+   * The rename is the point of no return. What throws before it leaves a draft to abandon, and no generation. After it
+   * the generation exists, whatever else fails: nothing throws any more but `onCommitted`. The caller can therefore let
+   * its VM run on after a failure, which writes into the layer that was adopted.
+   *
+   * @throws DormouseError `invalid_state`: an artifact is missing, or a generation that it needs; `no_space`;
+   * `snapshot_corrupt`: the captured memory is not readable, or the layer's header names another disk
    */
   async commit(facts: GenerationFacts, options: CommitOptions = {}): Promise<Manifest> {
     if (this.#state !== 'open') throw new DormouseError('invalid_state', `draft ${this.id} has ended`);
-    const { fs, stamps } = this.#host;
+    const { fs, stamps, format } = this.#host;
     const step = async (name: CommitStep) => options.onStep?.(name);
     return this.#attempt('committing', async () => {
       const names = await this.#files(facts.kind);
       await this.#protect(names);
       const disk = await stamps.identity(this.path('disk.qcow2'));
       const manifest = await this.#describe(facts, names);
-      this.#requireDependencies(manifest);
+      if (format !== undefined) {
+        await requireBacking(
+          format,
+          { root: dirname(this.finalDirectory) },
+          this.id,
+          this.path('disk.qcow2'),
+          manifest.diskBacking,
+        );
+      }
+      this.#holdDependencies(manifest);
       await step('artifacts-hashed');
       await fs.writeFile(join(this.directory, MANIFEST), encodeManifest(manifest), PRIVATE_MODE);
       await step('manifest-written');
@@ -155,7 +178,7 @@ export class GenerationDraft implements AsyncDisposable {
       try {
         this.#host.committed(manifest);
         await step('renamed');
-        await fs.syncDirectory(dirname(this.finalDirectory));
+        await this.#syncStore();
         await stamps.put(this.id, disk, manifest.artifacts['disk.qcow2']!.sha256);
         await step('committed');
         await options.onCommitted?.(manifest);
@@ -164,6 +187,23 @@ export class GenerationDraft implements AsyncDisposable {
       }
       return manifest;
     });
+  }
+
+  /**
+   * Makes the rename durable. A disk that refuses is asked again; then the caller goes forward all the same, because
+   * the generation is there: taking it back would take another durable rename.
+   */
+  async #syncStore(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#host.fs.syncDirectory(dirname(this.finalDirectory));
+        return;
+      } catch (error) {
+        if (attempt < SYNC_ATTEMPTS) continue;
+        this.#host.problem(error);
+        return;
+      }
+    }
   }
 
   /** Removes what was not committed. May be called again, and after a commit, and then does nothing. */
@@ -239,10 +279,15 @@ export class GenerationDraft implements AsyncDisposable {
     return { pageCount: map.pageCount, counts: facts.counts, sources };
   }
 
-  /** Pinning the parents from the beginning keeps them; this notices when somebody has not. */
-  #requireDependencies(manifest: Manifest): void {
+  /** Keeps everything that the generation needs from before its commit until after it, whoever began it. */
+  #holdDependencies(manifest: Manifest): void {
     for (const id of dependencies(manifest)) {
-      if (!this.#host.exists(id)) throw this.#refusal(`generation ${id}, which it needs, does not exist`);
+      try {
+        this.#host.hold(id);
+      } catch (error) {
+        if (!(error instanceof DormouseError) || error.code !== 'not_found') throw error;
+        throw this.#refusal(`generation ${id}, which it needs, does not exist`);
+      }
     }
   }
 

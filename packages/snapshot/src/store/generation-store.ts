@@ -7,6 +7,7 @@ import { reachable, removalOrder } from '../collection/reachable.js';
 import { storageError, subjectOf } from '../errors.js';
 import { GENERATION_ID, newGenerationId } from '../generation-id.js';
 import { encodeWorkingSet, WORKING_SET } from '../working-set/working-set-codec.js';
+import type { DiskFormat } from './disk-backing.js';
 import { DiskStamps } from './disk-stamp.js';
 import { GenerationDraft } from './draft.js';
 import { DRAFT_PREFIX, draftName, isOrphan } from './draft-owner.js';
@@ -29,6 +30,10 @@ export interface StoreOptions {
   readonly fs?: DurableFs;
   /** Milliseconds since 1970. Default: the clock. */
   readonly now?: () => number;
+  /** How disk layers name what they lie on. Default: headers of layers are not held against manifests. */
+  readonly format?: DiskFormat;
+  /** Receives what went wrong after a commit could no longer be taken back. Default: it is dropped. */
+  readonly onProblem?: (error: unknown) => void;
 }
 
 export interface CollectOptions {
@@ -69,6 +74,10 @@ export class GenerationStore {
   readonly #fs: DurableFs;
   readonly #now: () => number;
   readonly #stamps: DiskStamps;
+  readonly #format: DiskFormat | undefined;
+  readonly #onProblem: (error: unknown) => void;
+  /** Verifications under way, by what they verify. */
+  readonly #verifying = new Map<string, Promise<Manifest>>();
   readonly #pins = new Map<string, number>();
   /** Manifests read for collecting; they do not change. */
   readonly #manifests = new Map<string, Manifest>();
@@ -82,6 +91,8 @@ export class GenerationStore {
     this.#fs = options.fs ?? REAL_FS;
     this.#now = options.now ?? Date.now;
     this.#stamps = new DiskStamps(root);
+    this.#format = options.format;
+    this.#onProblem = options.onProblem ?? (() => {});
   }
 
   /** Opens the store, making it where there is none, and removes what dead processes have left half made or half gone. */
@@ -123,13 +134,15 @@ export class GenerationStore {
         fs: this.#fs,
         now: this.#now,
         stamps: this.#stamps,
-        exists: (generation) => this.#exists(generation),
+        format: this.#format,
+        hold: (generation) => pins.push(this.pin(generation)),
         committed: (manifest) => {
           this.#commits += 1;
           this.#manifests.set(manifest.id, manifest);
           pins.push(this.pin(manifest.id));
         },
         released: release,
+        problem: this.#onProblem,
       });
     } catch (error) {
       release();
@@ -147,9 +160,17 @@ export class GenerationStore {
     return artifactPath(this, id, name);
   }
 
-  /** Verifies all that a restore of the generation would use; see `verifyGeneration`. */
+  /** Verifies all that a restore of the generation would use; see `verifyGeneration`. Equal calls join. */
   verify(id: string, options: VerifyOptions = {}): Promise<Manifest> {
-    return verifyGeneration(this, this.#stamps, id, options);
+    const { deep = false, diskOnly = false, signal } = options;
+    const disks = { stamps: this.#stamps, format: this.#format };
+    if (signal !== undefined) return verifyGeneration(this, disks, id, options);
+    const key = `${id} ${deep} ${diskOnly}`;
+    const verifying =
+      this.#verifying.get(key) ??
+      verifyGeneration(this, disks, id, options).finally(() => this.#verifying.delete(key));
+    this.#verifying.set(key, verifying);
+    return verifying;
   }
 
   /** Keeps a generation and all it needs. @throws DormouseError `not_found` */

@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import { DormouseError } from '@dormouse/errors';
+import { DormouseError, systemErrorCode } from '@dormouse/errors';
 import { corrupt, subjectOf } from '../errors.js';
 import { PackedPages } from '../packed-pages/packed-pages-reader.js';
 import { PAGE_SIZE } from '../page.js';
 import { compareRecord, recordOf } from './artifact-hash.js';
+import { type DiskFormat, requireBacking } from './disk-backing.js';
 import type { DiskStamps } from './disk-stamp.js';
 import { ARTIFACTS, type Manifest } from './manifest.js';
 import { artifactPath, type GenerationPlace, openMemory, readManifest } from './read-generation.js';
@@ -19,21 +20,29 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How the disks of generations are verified. */
+export interface DiskChecks {
+  readonly stamps: DiskStamps;
+  /** Undefined: headers of layers are not held against manifests. */
+  readonly format: DiskFormat | undefined;
+}
+
 /**
  * Verifies all that a restore of a generation would use: its artifacts, the footers of its memory's chain, and its
- * disk's chain. Disk layers are hashed when they have not been since they last changed.
+ * disk's chain, by manifest and by header. Disk layers are hashed when they have not been since they last changed.
  *
- * @throws DormouseError `not_found`; `snapshot_corrupt`, naming generation and artifact; `cancelled`
+ * @throws DormouseError `not_found`; `snapshot_corrupt`, naming generation and artifact; `cancelled`. A system error
+ *   that says nothing about the content (EIO, EMFILE) is thrown as it is: it is no verdict
  */
 export async function verifyGeneration(
   place: GenerationPlace,
-  stamps: DiskStamps,
+  disks: DiskChecks,
   id: string,
   options: VerifyOptions = {},
 ): Promise<Manifest> {
   const manifest = readManifest(place, id);
   if (options.diskOnly) {
-    await verifyDisks(place, stamps, manifest, options.signal);
+    await verifyDisks(place, disks, manifest, options.signal);
     return manifest;
   }
   for (const name of ARTIFACTS) {
@@ -51,7 +60,7 @@ export async function verifyGeneration(
       }
     }
   }
-  await verifyDisks(place, stamps, manifest, options.signal);
+  await verifyDisks(place, disks, manifest, options.signal);
   return manifest;
 }
 
@@ -69,7 +78,7 @@ async function verifyFrames(place: GenerationPlace, id: string, signal?: AbortSi
 
 async function verifyDisks(
   place: GenerationPlace,
-  stamps: DiskStamps,
+  { stamps, format }: DiskChecks,
   first: Manifest,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -82,12 +91,14 @@ async function verifyDisks(
     const path = artifactPath(place, id, 'disk.qcow2');
     const recorded = artifacts['disk.qcow2']!;
     const identity = await stamps.identity(path).catch((error: unknown) => {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
       throw corrupt(subjectOf('disk.qcow2', id), 'is missing', error);
     });
     if (!(await stamps.has(id, identity, recorded.sha256))) {
       compareRecord('disk.qcow2', id, recorded, await recordOf('disk.qcow2', path, id));
       await stamps.put(id, identity, recorded.sha256);
     }
+    if (format !== undefined) await requireBacking(format, place, id, path, diskBacking);
     if (diskBacking?.kind !== 'generation') return;
     manifest = backing(place, diskBacking.id, id);
   }
