@@ -1,4 +1,6 @@
 export { LATENCY_BOUNDS_US } from '@dormouse/qemu-stream';
-export type { Captured, Served } from './jobs.js';
-export { PageServer, type Serving } from './page-server.js';
-export { PageServerPool, type PoolOptions } from './page-server-pool.js';
+export { capture } from './capture.js';
+export type { Captured, CaptureJob, Served, ServeJob } from './jobs.js';
+export type { MemoryServer, MemoryServers, Serving } from './memory-servers.js';
+export { PageServer } from './page-server.js';
+export { PageServerPool } from './page-server-pool.js';

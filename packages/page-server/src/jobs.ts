@@ -27,6 +27,11 @@ export interface CaptureJob {
 
 export type Job = ServeJob | CaptureJob;
 
+/** Asks a page server whether it still answers. */
+export interface Ping {
+  readonly kind: 'ping';
+}
+
 /** What became of a restore, once QEMU needs nothing more. */
 export interface Served {
   /** Page requests of the guest. */
@@ -58,6 +63,8 @@ export interface Captured {
 /** What a page server says to whoever started it. */
 export type Message =
   | { readonly kind: 'ready' }
+  /** Answers a ping. */
+  | { readonly kind: 'pong' }
   /** The guest runs. */
   | { readonly kind: 'running' }
   | { readonly kind: 'served'; readonly served: Served }

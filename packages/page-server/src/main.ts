@@ -1,6 +1,7 @@
 import { fromUnknown } from '@dormouse/errors';
 import { capture } from './capture.js';
-import type { Job, Message } from './jobs.js';
+import type { Job, Message, Ping } from './jobs.js';
+import { openConnections, whenConnectionsClose } from './left-open.js';
 import { serve } from './serve.js';
 
 /**
@@ -9,6 +10,7 @@ import { serve } from './serve.js';
  */
 let busy = false;
 
+/** Reports to the process that started this one, where that still runs. */
 function tell(message: Message): void {
   if (process.connected) process.send?.(message);
 }
@@ -23,17 +25,30 @@ async function work(job: Job): Promise<Message> {
   }
 }
 
-process.on('message', (job: Job) => {
+process.on('message', (order: Job | Ping) => {
+  if (order.kind === 'ping') {
+    tell({ kind: 'pong' });
+    return;
+  }
   busy = true;
-  void work(job).then((message) => {
+  void work(order).then((message) => {
     busy = false;
     tell(message);
-    if (!process.connected) process.exit(0);
+    endWithoutParent();
   });
 });
-process.on('disconnect', () => {
-  if (!busy) process.exit(0);
-});
+process.on('disconnect', endWithoutParent);
+
+/**
+ * Ends once the process that started this one has gone and no job is left. After a restore that failed the connection
+ * to QEMU is still open, so that the guest stands still until its VM is ended: the process ends with that connection.
+ */
+function endWithoutParent(): void {
+  if (busy || process.connected) return;
+  // Listeners of signals do not keep the process; an open connection does.
+  if (openConnections() === 0) process.exit(0);
+  whenConnectionsClose(() => process.exit(0));
+}
 // What stops the one who started it must not stop a guest's memory in the middle.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});

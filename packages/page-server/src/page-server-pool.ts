@@ -1,3 +1,4 @@
+import type { MemoryServer, MemoryServers } from './memory-servers.js';
 import { PageServer } from './page-server.js';
 
 /** How many processes wait for work. */
@@ -15,11 +16,11 @@ const MAX_IDLE = 8;
 /**
  * Page servers, so that nobody waits for a process to start. There are as many as there are jobs, and a few that wait.
  */
-export class PageServerPool {
+export class PageServerPool implements MemoryServers {
   readonly #spare: number;
   readonly #lingerMs: number;
   readonly #idle: PageServer[] = [];
-  readonly #busy = new Set<PageServer>();
+  readonly #busy = new Set<MemoryServer>();
   #filling: Promise<void> | undefined;
   #trimming: NodeJS.Timeout | undefined;
   #closed = false;
@@ -52,9 +53,9 @@ export class PageServerPool {
   }
 
   /** Takes a process back. One that is still at work ends; too many end when nobody has wanted them for a while. */
-  async release(server: PageServer): Promise<void> {
+  async release(server: MemoryServer): Promise<void> {
     this.#busy.delete(server);
-    if (server.isIdle && !this.#closed && this.#idle.length < MAX_IDLE) {
+    if (server instanceof PageServer && server.isIdle && !this.#closed && this.#idle.length < MAX_IDLE) {
       this.#idle.push(server);
       this.#trimLater();
       return;
@@ -68,7 +69,7 @@ export class PageServerPool {
     this.#closed = true;
     clearTimeout(this.#trimming);
     await this.#filling;
-    for (const server of this.#busy) server.letGo();
+    for (const server of this.#busy) if (server instanceof PageServer) server.letGo();
     await Promise.all(this.#idle.splice(0).map((server) => server.kill()));
   }
 

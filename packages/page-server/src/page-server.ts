@@ -1,35 +1,43 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
-import type { Captured, CaptureJob, Job, Message, Served, ServeJob } from './jobs.js';
+import type { Captured, CaptureJob, Job, Message, ServeJob } from './jobs.js';
+import type { MemoryServer, Serving } from './memory-servers.js';
 
 /** Built, whoever imports this: a process of its own runs no TypeScript. */
 const ENTRY = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 const EXIT_TIMEOUT_MS = 10_000;
+/** A page server that serves answers at once; the bound is for a host that swaps. */
+const PING_INTERVAL_MS = 5_000;
+const SILENCE_LIMIT_MS = 60_000;
+/** A capture is one synchronous pass over the guest's memory and answers nothing meanwhile. */
+const CAPTURE_BASE_MS = 60_000;
+/** A disk that is slower than 4 MiB a second is not taken for a page server that hangs. */
+const CAPTURE_MS_PER_PAGE = 1;
 
-/** A restore that has begun. */
-export interface Serving {
-  /** The guest runs. Rejects like `loaded`. */
-  readonly running: Promise<void>;
-  /** QEMU has all memory. Rejects when a page cannot be served: the guest must not be used then. */
-  readonly loaded: Promise<Served>;
+/** How long a page server may be silent before it is ended. For tests. */
+export interface Patience {
+  readonly pingIntervalMs: number;
+  readonly silenceLimitMs: number;
 }
 
 /**
  * A process that moves the memory of guests: to disk, and back. It does one job at a time, and finishes the one it has
  * when whoever started it dies.
  */
-export class PageServer {
+export class PageServer implements MemoryServer {
   readonly pid: number;
   readonly #child: ChildProcess;
+  readonly #patience: Patience;
   readonly #exited: Promise<void>;
   #onMessage: ((message: Message) => void) | undefined;
   #onExit: (() => void) | undefined;
   #alive = true;
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, patience: Patience) {
     this.#child = child;
+    this.#patience = patience;
     this.pid = child.pid!;
     child.on('message', (message: Message) => this.#onMessage?.(message));
     this.#exited = new Promise((resolve) => {
@@ -44,9 +52,12 @@ export class PageServer {
   /**
    * Starts a process and waits until it can take a job.
    *
+   * @param patience default: asked every 5 s, ended after 60 s of silence
    * @throws DormouseError `internal` when it does not come up
    */
-  static async start(): Promise<PageServer> {
+  static async start(
+    patience: Patience = { pingIntervalMs: PING_INTERVAL_MS, silenceLimitMs: SILENCE_LIMIT_MS },
+  ): Promise<PageServer> {
     const child = fork(ENTRY, [], {
       detached: true,
       serialization: 'advanced',
@@ -71,7 +82,7 @@ export class PageServer {
     // Waiting for work is no reason for the one who started it to live on.
     child.unref();
     child.channel?.unref();
-    return new PageServer(child);
+    return new PageServer(child, patience);
   }
 
   /** Whether it can take a job. */
@@ -92,28 +103,68 @@ export class PageServer {
     const running = Promise.race([started, loaded.then(() => {})]);
     running.catch(() => {});
     loaded.catch(() => {});
+    this.#watch(loaded);
     return { running, loaded };
   }
 
-  /** Captures the memory of a VM that stands still. */
-  capture(job: Omit<CaptureJob, 'kind'>): Promise<Captured> {
-    return this.#do({ kind: 'capture', ...job }, (message) =>
-      message.kind === 'captured' ? message.captured : undefined,
-    );
+  /**
+   * Captures the memory of a VM that stands still. A capture that takes longer than any disk needs is ended.
+   *
+   * @param signal ends the process, and with it the capture
+   * @throws DormouseError `pause_failed` when the process ends or hangs; what the capture throws
+   */
+  async capture(job: Omit<CaptureJob, 'kind'>, signal?: AbortSignal): Promise<Captured> {
+    const end = (): void => void this.kill();
+    const limitMs = CAPTURE_BASE_MS + job.pageCount * CAPTURE_MS_PER_PAGE;
+    const timer = setTimeout(end, limitMs).unref();
+    signal?.addEventListener('abort', end, { once: true });
+    if (signal?.aborted === true) end();
+    try {
+      return await this.#do({ kind: 'capture', ...job }, (message) =>
+        message.kind === 'captured' ? message.captured : undefined,
+      );
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+    }
   }
 
-  /** Ends the process at once and waits until it is gone. */
+  /** Ends the process at once and waits until it is gone; one that the kernel holds is given up after 10 s. */
   async kill(): Promise<void> {
     if (!this.#alive) return;
     this.#child.kill('SIGKILL');
-    const late = setTimeout(() => {}, EXIT_TIMEOUT_MS);
-    await this.#exited;
+    let late: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, EXIT_TIMEOUT_MS);
+    });
+    await Promise.race([this.#exited, tooLate]);
     clearTimeout(late);
+    this.#alive = false;
+    this.#onExit?.();
   }
 
   /** Lets go of the process: it finishes what it does, and ends. */
   letGo(): void {
     if (this.#alive && this.#child.connected) this.#child.disconnect();
+  }
+
+  /** Asks a process that serves whether it still does, and ends it when it does not answer: a guest waits for it. */
+  #watch(job: Promise<unknown>): void {
+    const { pingIntervalMs, silenceLimitMs } = this.#patience;
+    let heardAtMs = performance.now();
+    const onMessage = (): void => {
+      heardAtMs = performance.now();
+    };
+    this.#child.on('message', onMessage);
+    const timer = setInterval(() => {
+      if (performance.now() - heardAtMs > silenceLimitMs) void this.kill();
+      else if (this.#child.connected) this.#child.send({ kind: 'ping' }, () => {});
+    }, pingIntervalMs).unref();
+    const over = (): void => {
+      clearInterval(timer);
+      this.#child.off('message', onMessage);
+    };
+    job.then(over, over);
   }
 
   #do<T>(job: Job, take: (message: Message) => T | undefined): Promise<T> {

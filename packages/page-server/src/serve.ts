@@ -7,10 +7,9 @@ import { DormouseError } from '@dormouse/errors';
 import { PostcopySource, parseSavedStream, type RestoreStatistics } from '@dormouse/qemu-stream';
 import { mergeWorkingSet, openMemory, readManifest, readWorkingSet } from '@dormouse/snapshot';
 import type { Served, ServeJob } from './jobs.js';
+import { leaveOpen } from './left-open.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** How long a VM whose restore has failed may take to be ended. */
-const ENDING_TIMEOUT_MS = 60_000;
 
 /**
  * The guest begins to run with the first of its working set, and the rest of that stays ahead of it. Then the moments
@@ -61,17 +60,6 @@ export async function serve(job: ServeJob, onRunning: () => void): Promise<Serve
     leaveOpen(socket);
     throw error;
   }
-}
-
-/**
- * QEMU whose source hangs up in the middle stops catching faults, and its guest may see zeros for a moment. With the
- * connection open the guest stands still until its VM is ended, which whoever hears of the failure does.
- */
-function leaveOpen(socket: Socket): void {
-  const late = setTimeout(() => socket.destroy(), ENDING_TIMEOUT_MS);
-  socket.once('close', () => clearTimeout(late));
-  socket.on('error', () => {});
-  socket.resume();
 }
 
 function summaryOf(statistics: RestoreStatistics): Served {

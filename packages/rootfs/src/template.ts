@@ -68,7 +68,11 @@ export async function findTemplate(assetsDir: string, name: string): Promise<Tem
 
 /** All templates, by name. */
 export async function listTemplates(assetsDir: string): Promise<readonly Template[]> {
-  const files = await readdir(assetPaths(assetsDir).templates).catch(() => []);
+  const files = await readdir(assetPaths(assetsDir).templates).catch((error: unknown) => {
+    // Images that no template has are removed: a directory that cannot be read now is not an empty one.
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    return [];
+  });
   const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
   const templates = await Promise.all(names.toSorted().map((name) => readTemplate(assetsDir, name)));
   return templates.filter((template) => template !== undefined);

@@ -1,4 +1,4 @@
-import type { PageServerPool } from '@dormouse/page-server';
+import type { MemoryServers } from '@dormouse/page-server';
 import type { Kernel } from '@dormouse/rootfs';
 import type { GenerationStore } from '@dormouse/snapshot';
 import type { Accelerator, VmDriver } from '@dormouse/vmm';
@@ -32,10 +32,14 @@ export interface HostEnvironment {
   readonly standbys?: number;
   /** Sandboxes of the template that was used last which wait, restored, for somebody who wants one. Default 0. */
   readonly readySandboxes?: number;
+  /** What moves the memory of guests. Default: page servers, each a process of its own. */
+  readonly memoryServers?: MemoryServers;
   /** How long the chains of paused sandboxes may get. */
   readonly chains?: ChainLimits;
   /** Freeze a template in the background once a sandbox of it had to be booted. Default no. */
   readonly freezeTemplates?: boolean;
+  /** Milliseconds until a step that has to succeed is tried again, the first time; doubles. Default 1,000. */
+  readonly retryPauseMs?: number;
   /** Told what the host does, in figures. Default: nobody. */
   readonly observer?: HostObserver;
   /** Called at every named step of pause, checkpoint and resume, so that a test can end the process there. */
@@ -66,7 +70,7 @@ export interface SandboxEnvironment extends HostEnvironment {
   readonly store: GenerationStore;
   readonly slots: VmSlots;
   readonly layers: DiskLayers;
-  readonly pageServers: PageServerPool;
+  readonly pageServers: MemoryServers;
   readonly standbyPool: StandbyPool;
   readonly readyPool: ReadyPool;
   readonly events: HostEvents;

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { systemErrorCode } from '@dormouse/errors';
 
 /** Field 22 of /proc/PID/stat counts from 1 behind the command name, which may itself contain spaces and brackets. */
 const STATE_INDEX = 0;
@@ -15,8 +16,11 @@ export async function processStartTicks(pid: number): Promise<number | undefined
   let stat: string;
   try {
     stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    return undefined;
+  } catch (error) {
+    // Anything else says nothing about the process: one that runs must not be taken for one that has ended.
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
+    throw error;
   }
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[STATE_INDEX];

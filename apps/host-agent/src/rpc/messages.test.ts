@@ -5,11 +5,10 @@ import { describe, expect, test } from 'vitest';
 import { entryMessage, processMessage, sandboxMessage, sandboxRequest, templateMessage } from './messages.js';
 
 const ID = 'sb0123456789abcdefghij';
-const JOURNAL: Journal = {
+const COMMON = {
   version: 3,
   id: ID,
   generation: 3,
-  state: 'running',
   spec: {
     template: 'base',
     imageId: 'img0123456789abcdefghij',
@@ -23,6 +22,12 @@ const JOURNAL: Journal = {
   },
   policy: { timeoutSec: 600, onTimeout: 'kill', onMemoryLoss: 'fail' },
   createdAtMs: 1_767_323_045_678,
+} as const;
+const JOURNAL: Journal = {
+  ...COMMON,
+  state: 'running',
+  vm: { slot: 'vm0123456789abcdef', pid: 42, startTicks: 1 },
+  disk: { layers: ['ly1'], base: { kind: 'image', id: 'img0123456789abcdefghij' } },
   startedAtMs: 1_767_323_050_000,
 };
 
@@ -61,18 +66,17 @@ describe('a sandbox on the wire', () => {
     );
   });
 
-  test.each([
-    ['pending', api.SandboxState.PENDING],
-    ['running', api.SandboxState.RUNNING],
-    ['stopping', api.SandboxState.STOPPING],
-    ['stopped', api.SandboxState.STOPPED],
-  ] as const)('that is %s says so', (state, expected) => {
-    expect(sandboxMessage(sandboxOf({ ...JOURNAL, state })).state).toBe(expected);
+  test.each<[Journal, api.SandboxState]>([
+    [{ ...COMMON, state: 'pending' }, api.SandboxState.PENDING],
+    [JOURNAL, api.SandboxState.RUNNING],
+    [{ ...COMMON, state: 'stopping' }, api.SandboxState.STOPPING],
+    [{ ...COMMON, state: 'stopped', reason: 'why' }, api.SandboxState.STOPPED],
+  ])('that is $state says so', (journal, expected) => {
+    expect(sandboxMessage(sandboxOf(journal)).state).toBe(expected);
   });
 
   test('that never ran says since when and why', () => {
-    const { startedAtMs: _, ...journal } = JOURNAL;
-    expect(sandboxMessage(sandboxOf({ ...journal, state: 'stopped', reason: 'no luck' }))).toMatchObject({
+    expect(sandboxMessage(sandboxOf({ ...COMMON, state: 'stopped', reason: 'no luck' }))).toMatchObject({
       startedAtMs: 0n,
       lastActiveAtMs: 1_767_323_045_678n,
       reason: 'no luck',

@@ -292,6 +292,8 @@ export class PostcopySource {
       this.#progress();
       this.#connection.resume();
       this.#answer();
+      // The last answer may be what the end of the restore has waited for.
+      this.#push();
     });
   }
 

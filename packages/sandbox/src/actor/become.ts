@@ -1,20 +1,25 @@
 import { DormouseError } from '@dormouse/errors';
 import type { HostEventKind } from '../records/host-events.js';
-import type { PauseCause, PausedMoment } from '../records/journal.js';
-import { type Life, NO_VM } from './life.js';
+import { type PauseCause, type PausedMoment, paused, stopped } from '../records/journal.js';
+import type { Life } from './life.js';
 
-/** The moment is kept: it is what the sandbox is, and its VM goes. */
-export async function becomePaused(life: Life, paused: PausedMoment): Promise<void> {
+/**
+ * The generation is durable: the sandbox is that generation, and its VM goes. From here the pause only goes forward;
+ * what fails is tried again until it succeeds.
+ */
+export async function becomePaused(life: Life, moment: PausedMoment): Promise<void> {
   const { onStep, layers } = life.environment;
   const { vm: place, disk } = life.journal;
-  // Told first: what is told twice, before a crash and after it, counts once.
-  await tellPaused(life, paused);
-  const resumeAtStart = paused.cause === 'shutdown' ? true : undefined;
-  await life.record({ state: 'paused', ...NO_VM, paused, resumeAtStart });
+  // Emitted first: an event that is emitted twice, before a crash and after it, counts once.
+  await tellPaused(life, moment);
+  await life.settle(paused(life.journal, moment));
   await onStep?.('recorded');
   const over = 'the sandbox was paused; what ran in it goes on when it is resumed';
-  await life.endVm(new DormouseError('invalid_state', over), place);
-  await layers.remove(disk?.layers ?? []);
+  await life.unfinished.insist('free what a paused sandbox has held', async () => {
+    await life.endVm(new DormouseError('invalid_state', over), place);
+    // The topmost layer alone: headers of other layers may name those below it, and the generation has this one.
+    if (disk !== undefined) await layers.removeTop(disk);
+  });
   await onStep?.('freed');
 }
 
@@ -34,9 +39,9 @@ export function timedOut({ timeoutSec }: { readonly timeoutSec: number }): strin
   return `it was not used for ${timeoutSec} s`;
 }
 
-/** Its VM is no more, and there is nothing it can be resumed from. */
+/** Its VM is no more, and its content cannot be resumed. */
 export async function becomeStopped(life: Life, reason: string): Promise<void> {
   const { id, generation } = life.journal;
   await life.tell('stopped', reason, `${id} stopped ${generation}`);
-  await life.record({ state: 'stopped', reason, vm: undefined, intent: undefined });
+  await life.settle(stopped(life.journal, reason));
 }

@@ -1,7 +1,15 @@
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { Manifest } from '@dormouse/snapshot';
 import { inPhases } from '../observation/phases.js';
-import type { PauseCause } from '../records/journal.js';
+import {
+  freezing,
+  isLive,
+  loaded,
+  type PauseCause,
+  type RunningJournal,
+  runningOn,
+  snapshotting,
+} from '../records/journal.js';
 import { type Checkpointed, checkpoint } from '../transitions/checkpoint.js';
 import type { Freezable } from '../transitions/freeze.js';
 import { pauseVm } from '../transitions/pause.js';
@@ -21,23 +29,23 @@ export async function fallAsleep(
   cause: PauseCause | undefined,
 ): Promise<void> {
   if (life.journal.state === 'paused') return;
-  const live = await readyToFreeze(life, 'paused');
+  const { live, journal } = await readyToFreeze(life, 'paused');
   await inPhases(life.environment, 'pause', async (phase) => {
     const request = {
-      ...(await freezable(life, live)),
+      ...(await freezable(journal, live)),
       kind,
-      onBegun: (intent: string) =>
-        life.record({ state: 'pausing', loading: undefined, intent, intentCause: cause }),
+      signal: life.abandoned,
+      onBegun: (intent: string) => life.record(freezing(journal, intent, cause)),
       onFailed: (error: DormouseError) => runOn(life, live, kind, error),
     };
-    const paused = await pauseVm(life.environment, request, phase);
-    // There is a new moment now, and the VM must not write to its disk any more: from here it only goes forward.
-    await phase('free', () => becomePaused(life, { ...paused, kind, atMs: Date.now(), cause }));
+    const { generationId } = await pauseVm(life.environment, request, phase);
+    // There is a new generation now, and the VM must not write to its disk any more: from here it only goes forward.
+    await phase('free', () => becomePaused(life, { generationId, kind, atMs: Date.now(), cause }));
   });
 }
 
 /**
- * Keeps the present moment, and goes on as it was. That of a paused sandbox is kept already.
+ * Makes a generation of the sandbox as it is, and goes on. A paused sandbox has one already.
  *
  * @throws DormouseError `invalid_state`, or as `checkpoint`
  */
@@ -51,43 +59,66 @@ export async function keepMoment(life: Life, kind: Manifest['kind']): Promise<Ma
     }
     return life.environment.store.read(paused.generationId);
   }
-  const live = await readyToFreeze(life, 'kept');
-  await life.record({ state: 'snapshotting', loading: undefined });
+  const { live, journal } = await readyToFreeze(life, 'kept');
+  await life.record(snapshotting(journal));
   let done: Checkpointed;
+  let isLost = false;
   try {
     done = await checkpoint(life.environment, {
-      ...(await freezable(life, live)),
+      ...(await freezable(journal, live)),
       kind,
-      onDisk: (disk) => life.record({ disk }),
-      onStanding: (error) => goOn(live, kind, error, life.log),
+      signal: life.abandoned,
+      onDisk: (disk) => life.record(snapshotting(journal, disk)),
+      onDiskUnchanged: (disk) => life.settle(snapshotting(journal, disk)),
+      onStanding: async (error) => {
+        isLost = !(await goOn(live, kind, error, life.log));
+      },
+      onLost: () => {
+        isLost = true;
+      },
       onKept: async ({ id }, disk) => {
-        const memoryBase = kind === 'full' ? id : life.journal.memoryBase;
-        await life.record({ state: 'running', disk, memoryBase });
+        await life.record(runningOn(journal, kind === 'full' ? { disk, memoryBase: id } : { disk }));
       },
     });
   } catch (thrown) {
-    const error = fromUnknown(thrown);
-    if (life.journal.state === 'snapshotting') await life.record({ state: 'running' });
-    throw error;
+    await afterFailure(life, isLost, fromUnknown(thrown));
+    throw thrown;
   }
   const { manifest, stoppedMs } = done;
-  life.log.info({ stoppedMs: Math.round(stoppedMs) }, 'kept a moment');
+  if (life.journal.state === 'snapshotting') await life.settle(runningOn(life.journal));
+  life.log.info({ stoppedMs: Math.round(stoppedMs) }, 'kept a generation');
   return manifest;
 }
 
-/** The VM, once all its memory is there. @throws DormouseError `invalid_state` */
-async function readyToFreeze({ live, journal }: Life, what: string): Promise<LiveVm> {
-  if (journal.state !== 'running' || live === undefined) {
-    throw new DormouseError('invalid_state', `the sandbox is ${journal.state}, so it cannot be ${what}`);
-  }
-  const result = await live.loading;
-  if (!(result instanceof DormouseError)) return live;
-  throw new DormouseError('pause_failed', `the sandbox is being restored again: ${result.message}`);
+/** A checkpoint has failed: the sandbox runs on with the disk it has now, unless the VM does not answer any more. */
+async function afterFailure(life: Life, isLost: boolean, error: DormouseError): Promise<void> {
+  if (life.journal.state !== 'snapshotting') return;
+  await life.settle(runningOn(life.journal));
+  if (isLost) await onVmEnded(life, `its VM did not answer after a checkpoint: ${error.message}`);
 }
 
-async function freezable({ journal }: Life, live: LiveVm): Promise<Freezable> {
-  const { spec, disk, memoryBase } = journal;
-  if (disk === undefined) throw new DormouseError('internal', 'a running sandbox has no disk');
+interface Ready {
+  readonly live: LiveVm;
+  readonly journal: RunningJournal;
+}
+
+/** The VM, once all its memory is there. @throws DormouseError `invalid_state` */
+async function readyToFreeze(life: Life, what: string): Promise<Ready> {
+  const { live } = life;
+  if (life.journal.state !== 'running' || live === undefined) {
+    const why = life.unfinished.what === undefined ? '' : `: it could not ${life.unfinished.what} yet`;
+    throw new DormouseError(
+      'invalid_state',
+      `the sandbox is ${life.journal.state}, so it cannot be ${what}${why}`,
+    );
+  }
+  const result = await live.loading;
+  if (result instanceof DormouseError)
+    throw new DormouseError('pause_failed', `the sandbox is being restored again: ${result.message}`);
+  return { live, journal: loaded(life.journal) };
+}
+
+async function freezable({ spec, disk, memoryBase }: RunningJournal, live: LiveVm): Promise<Freezable> {
   const guest = await live.session.guest();
   return { spec, vm: live.vm, slot: live.slot, guest, disk, memoryBase };
 }
@@ -95,7 +126,7 @@ async function freezable({ journal }: Life, live: LiveVm): Promise<Freezable> {
 /** A pause has failed: the VM runs on, if there still is one. */
 async function runOn(life: Life, live: LiveVm, kind: Manifest['kind'], error: DormouseError): Promise<void> {
   if (await goOn(live, kind, error, life.log)) {
-    await life.record({ state: 'running', intent: undefined, intentCause: undefined });
+    if (isLive(life.journal)) await life.settle(runningOn(life.journal));
     return;
   }
   await onVmEnded(life, `its VM ended while it was being paused: ${error.message}`);

@@ -1,11 +1,12 @@
-import { readdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import type { Guest } from '@dormouse/guest-link';
-import { isFinal, takesCommands } from '@dormouse/lifecycle';
+import { takesCommands } from '@dormouse/lifecycle';
 import type { Served } from '@dormouse/page-server';
 import type { Manifest } from '@dormouse/snapshot';
 import { readConsoleLog } from '@dormouse/vmm';
+import { everyStep } from '../concurrency/every-step.js';
 import { SerialQueue } from '../concurrency/serial-queue.js';
 import { DELETING_PREFIX, type SandboxPaths, sandboxesDir } from '../config/host-config.js';
 import type { Policy } from '../config/policy.js';
@@ -15,7 +16,7 @@ import { Activity } from '../expiry/activity.js';
 import type { ExpiryView } from '../expiry/expiry.js';
 import { MetricsHistory } from '../metrics/history.js';
 import type { HostEventKind } from '../records/host-events.js';
-import type { Journal } from '../records/journal.js';
+import { changed, type Journal, loaded, stopping } from '../records/journal.js';
 import { firstVm, type Origin } from '../transitions/first-vm.js';
 import { type LiveVm, powerOff } from '../vm/live-vm.js';
 import { timedOut } from './become.js';
@@ -59,6 +60,7 @@ export class Sandbox {
       exited: (live, exit) =>
         this.#queue.run(() => onExit(this.#life, live, exit, () => this.#mayRestoreAgain())),
       loaded: (live, result) => this.#queue.run(() => this.#onLoaded(live, result)),
+      retry: () => void this.#queue.run(() => this.#life.unfinished.attempt()),
     });
     this.metrics = new MetricsHistory(this.paths.metrics);
   }
@@ -118,14 +120,17 @@ export class Sandbox {
   create(origin: Origin): Promise<void> {
     return this.#queue.run(async () => {
       try {
-        await this.#life.record({});
+        await this.#life.record(this.journal);
         // No journal names it before the VM runs.
         using _pin = origin.kind === 'boot' ? undefined : this.#environment.store.pin(origin.id);
         const started = await firstVm(this.#environment, this.#life.making, origin);
         const memoryBase = started.loading === undefined || origin.kind === 'boot' ? undefined : origin.id;
         await this.#life.begin(started, memoryBase === undefined ? {} : { memoryBase });
       } catch (error) {
-        await this.#removeEverything();
+        // What cannot be removed now the next agent removes: the journal says `pending`, or there is none.
+        await this.#removeEverything().catch((problem: unknown) => {
+          this.#life.log.warn({ err: fromUnknown(problem) }, 'could not remove a sandbox that was not made');
+        });
         throw error;
       }
     });
@@ -134,7 +139,7 @@ export class Sandbox {
   /** Freezes it and frees its process and memory. One that is paused already stays as it is. When it fails it runs on. */
   pause(options: { readonly kind?: Manifest['kind']; readonly resumeAtStart?: boolean } = {}): Promise<void> {
     const cause = options.resumeAtStart === true ? 'shutdown' : undefined;
-    return this.#queue.run(() => fallAsleep(this.#life, options.kind ?? 'full', cause));
+    return this.#turn(() => fallAsleep(this.#life, options.kind ?? 'full', cause));
   }
 
   /**
@@ -164,11 +169,18 @@ export class Sandbox {
    * @throws DormouseError `invalid_state`, `snapshot_corrupt`, `snapshot_incompatible`, `restore_failed`, `boot_failed`
    */
   resume(generation: number, options: ResumeOptions = {}): Promise<void> {
-    return this.#queue.run(async () => {
+    return this.#turn(async () => {
       const { state, generation: present } = this.journal;
       if (state !== 'running') return await wakeUp(this.#life, generation, options);
-      if (generation > present) await this.#life.record({ generation });
-      if (options.policy !== undefined) await this.#life.record({ policy: options.policy });
+      if (this.#life.live === undefined) throw this.#withoutVm();
+      const { policy } = options;
+      if (generation > present || policy !== undefined) {
+        const newer = {
+          generation: Math.max(generation, present),
+          ...(policy === undefined ? {} : { policy }),
+        };
+        await this.#life.record(changed(this.journal, newer));
+      }
       this.#activity.touch();
     });
   }
@@ -180,7 +192,7 @@ export class Sandbox {
    * @throws DormouseError `invalid_state`, `no_space`, `pause_failed`
    */
   moment<T>(kind: Manifest['kind'], use: (manifest: Manifest) => Promise<T>): Promise<T> {
-    return this.#queue.run(async () => {
+    return this.#turn(async () => {
       const manifest = await keepMoment(this.#life, kind);
       using _pin = this.#environment.store.pin(manifest.id);
       return await use(manifest);
@@ -192,13 +204,28 @@ export class Sandbox {
     return this.#queue.run(async () => {
       const { state, paused } = this.journal;
       if (state !== 'paused' || paused?.generationId !== before) return;
-      await this.#life.record({ paused: { ...paused, generationId: after } });
+      await this.#life.record({ ...this.journal, state, paused: { ...paused, generationId: after } });
     });
   }
 
-  /** Finds the VM that a journal names, and repairs what a crash has interrupted. */
-  reattach(): Promise<void> {
-    return this.#queue.run(() => takeOver(this.#life));
+  /** Puts another generation of the same content in place of the one its memory is compared with, when it still is. */
+  replaceMemoryBase(before: string, after: string): Promise<void> {
+    return this.#queue.run(async () => {
+      const { journal } = this;
+      // As long as memory is missing it comes from the one that is there.
+      if (journal.state !== 'running' || journal.loading === true || journal.memoryBase !== before) return;
+      await this.#life.record({ ...journal, memoryBase: after });
+    });
+  }
+
+  /**
+   * Finds the VM that a journal names, and repairs what a crash has interrupted. What fails for an error of this agent
+   * is tried again until it succeeds. Answers whether it has succeeded at once.
+   */
+  reattach(): Promise<boolean> {
+    return this.#queue.run(() =>
+      this.#life.unfinished.insist('take over what an earlier agent has left', () => takeOver(this.#life)),
+    );
   }
 
   /**
@@ -255,7 +282,7 @@ export class Sandbox {
     return this.#queue.run(async () => {
       if (policy === undefined) return;
       this.#usable();
-      await this.#life.record({ policy });
+      await this.#life.record(changed(this.journal, { policy }));
     });
   }
 
@@ -278,7 +305,10 @@ export class Sandbox {
     });
   }
 
-  /** Frees everything: process, RAM, layers, sockets, journal. Equal calls join; one that fails can be repeated. */
+  /**
+   * Frees everything: process, RAM, layers, sockets, journal. Equal calls join; one that fails can be repeated. Needs
+   * no room on the disk.
+   */
   destroy(): Promise<void> {
     this.#life.abandon();
     this.#destroying ??= this.#queue
@@ -294,10 +324,20 @@ export class Sandbox {
   async release(): Promise<void> {
     // What has begun is finished, or rolled back, before anybody lets go; but nobody waits for ever.
     await Promise.race([this.#queue.run(async () => {}), waitMs(RELEASE_PATIENCE_MS)]);
+    // The next agent finishes what could not be finished here.
+    this.#life.unfinished.clear();
     // A page server that is let go of looks like one that failed.
     const live = this.#life.letGo();
     await live?.session.close();
     live?.vm.detach();
+  }
+
+  /** Does something in the sandbox's turn, after what an earlier turn could not finish. */
+  #turn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(async () => {
+      if (this.#life.unfinished.what !== undefined) await this.#life.unfinished.attempt();
+      return await work();
+    });
   }
 
   #mayRestoreAgain(): boolean {
@@ -311,44 +351,57 @@ export class Sandbox {
       return await onLoadFailure(life, live, result, () => this.#mayRestoreAgain());
     }
     this.#brokenRestores = 0;
-    if (life.live !== live || life.journal.loading === undefined) return;
-    try {
-      await life.record({ loading: undefined });
-    } catch (error) {
-      life.log.warn({ err: fromUnknown(error) }, 'it was not written down that all memory is there');
-    }
+    const { journal } = life;
+    if (life.live !== live || journal.state !== 'running' || journal.loading === undefined) return;
+    await life.settle(loaded(journal));
   }
 
   /** Frees everything, because its time has passed. The journal says so first: a crash does not leave half of it. */
   async #kill(): Promise<void> {
-    await this.#life.record({ state: 'stopping', stopCause: 'timeout' });
+    const { journal } = this;
+    if (journal.stopCause !== 'timeout') await this.#life.settle(stopping(journal, 'timeout'));
     this.#life.abandon();
     await this.#removeEverything();
     this.#destroying = Promise.resolve();
   }
 
+  /**
+   * The rename of its directory is what removes a sandbox: it needs no room, and from then on no agent knows it. What
+   * it has held is freed after that, by this agent or by the next one.
+   */
   async #removeEverything(): Promise<void> {
-    const { paths } = this;
-    const present = await readdir(paths.dir).catch(() => undefined);
-    const { stopCause, generation, policy } = this.journal;
-    if (stopCause === 'timeout' && present !== undefined)
+    const { stopCause, generation, policy, disk } = this.journal;
+    if (stopCause === 'timeout')
       await this.#life.tell('killed', timedOut(policy), `${this.id} killed ${generation}`);
-    if (present !== undefined && !isFinal(this.journal.state)) await this.#life.record({ state: 'stopping' });
-    await this.#life.endVm(new DormouseError('not_found', 'the sandbox was deleted'));
-    await this.#life.dropDisk();
-    if (present === undefined) return;
     const doomed = join(sandboxesDir(this.#environment.config), `${DELETING_PREFIX}${this.id}`);
-    await rename(paths.dir, doomed);
-    await rm(doomed, { recursive: true, force: true });
+    await rename(this.paths.dir, doomed).catch((error: unknown) => {
+      // It was removed before, or never written down.
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    });
+    this.#life.forgetJournal(stopping(this.journal));
+    await everyStep(
+      () => this.#life.endVm(new DormouseError('not_found', 'the sandbox was deleted')),
+      () => (disk === undefined ? undefined : this.#environment.layers.discard(disk)),
+      () => rm(doomed, { recursive: true, force: true }),
+    );
   }
 
-  /** What there is of a sandbox that may be used. @throws DormouseError `invalid_state` */
+  /** Why a sandbox that runs by its journal has no VM here: something has to be finished first. */
+  #withoutVm(): DormouseError {
+    const what = this.#life.unfinished.what ?? 'find its VM';
+    return new DormouseError('unavailable', `the host agent could not ${what} yet`, {
+      suggestion: 'The host agent tries again by itself. Its log names the cause.',
+    });
+  }
+
+  /** The VM of a sandbox that may be used. @throws DormouseError `invalid_state`, `unavailable` */
   #usable(): LiveVm {
     const { state, reason } = this.journal;
     if (this.#expiring)
       throw new DormouseError('invalid_state', 'the sandbox is being paused or ended: its time has passed');
     const { live } = this.#life;
     if (takesCommands(state) && live !== undefined) return live;
+    if (takesCommands(state)) throw this.#withoutVm();
     const why = reason === undefined ? '' : `: ${reason}`;
     throw new DormouseError('invalid_state', `the sandbox is ${state}${why}`);
   }

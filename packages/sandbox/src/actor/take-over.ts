@@ -1,81 +1,128 @@
-import { DormouseError, fromUnknown } from '@dormouse/errors';
+import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import type { MicroVm } from '@dormouse/vmm';
-import type { Journal } from '../records/journal.js';
+import { pausedAgain, runningOn, snapshotting, type VmRecord } from '../records/journal.js';
 import { awaitLoaded } from '../transitions/await-loaded.js';
 import { goOn, type LiveVm } from '../vm/live-vm.js';
 import { becomePaused } from './become.js';
+import { decideTakeOver, needsVm, type TakeOverFacts } from './decide-take-over.js';
 import type { Life } from './life.js';
 import { onVmEnded, restoreAtStart } from './lose-vm.js';
 
 /**
- * A VM whose memory does not come any more may answer nobody, and can be restored: less patience than with one that
- * has nowhere to go back to.
+ * A VM whose memory does not come any more may not answer, and can be restored: less patience than with one that has
+ * nowhere to go back to.
  */
 const LOADING_ATTACH_TIMEOUT_MS = 10_000;
 
-/** Finds the VM that the journal of an earlier agent names, and finishes or undoes what that one was at. */
+/** What connecting to a VMM fails with when there is no VMM that answers. */
+const NO_ANSWER: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE']);
+
+/**
+ * Finds the VM that the journal of an earlier agent names, and finishes or undoes what that agent was doing. Can be
+ * repeated when it throws: nothing has been ended then. A VM is ended only because it does not answer, never for an
+ * error of this agent.
+ *
+ * @throws what has kept this agent from finding out, or from recording it
+ */
 export async function takeOver(life: Life): Promise<void> {
-  try {
-    await reattach(life);
-  } catch (thrown) {
-    const error = fromUnknown(thrown);
-    life.log.warn({ err: error }, 'the VM does not answer; ending it');
-    await onVmEnded(life, `its VM no longer answered: ${error.message}`);
+  const committed = committedKind(life);
+  const found: FoundVm = needsVm(life.journal, committed) ? await findVm(life) : { vm: 'ended' };
+  const action = decideTakeOver(life.journal, { committed, ...found });
+  switch (action.do) {
+    case 'nothing':
+    case 'remove':
+      return;
+    case 'stay-paused':
+      if (life.journal.state === 'resuming') await life.settle(pausedAgain(life.journal));
+      return;
+    case 'become-paused': {
+      const { generationId, kind, cause } = action;
+      return await becomePaused(life, { generationId, kind, atMs: Date.now(), cause });
+    }
+    case 'go-back': {
+      const error = new DormouseError('restore_failed', action.reason);
+      return await restoreAtStart(life, action.generationId, error);
+    }
+    case 'keep-disk':
+      return await onVmEnded(life, action.reason, action.cause);
+    case 'run-on':
+      return await runOn(life);
   }
 }
 
-async function reattach(life: Life): Promise<void> {
-  const { store } = life.environment;
-  const { state, vm: recorded, intent, intentCause: cause, memoryBase, loading } = life.journal;
-  if (state === 'resuming') return await life.record({ state: 'paused' });
-  if (state === 'pausing' && intent !== undefined) {
-    if (intent === memoryBase) {
-      return await restoreAtStart(life, intent, new DormouseError('restore_failed', 'the host agent ended'));
-    }
-    if ((await store.list()).includes(intent)) {
-      const { kind } = store.read(intent);
-      return await becomePaused(life, { generationId: intent, kind, atMs: Date.now(), cause });
-    }
+/** The kind of the generation that a pause was to make, where there is one that can be read. */
+function committedKind({ journal, environment }: Life): TakeOverFacts['committed'] {
+  const { purpose, intent } = journal;
+  if (intent === undefined || purpose === 'go-back') return undefined;
+  try {
+    return environment.store.read(intent).kind;
+  } catch (error) {
+    if (!(error instanceof DormouseError)) throw error;
+    if (error.code === 'not_found' || error.code === 'snapshot_corrupt') return undefined;
+    throw error;
   }
-  if (recorded === undefined) {
-    const { reason = 'it had no VM' } = life.journal;
-    return await onVmEnded(life, reason, cause);
+}
+
+type FoundVm = Pick<TakeOverFacts, 'vm' | 'problem'>;
+
+/** Attaches to the VM of a journal. @throws what says nothing about the VM */
+async function findVm(life: Life): Promise<FoundVm> {
+  if (life.live !== undefined) return { vm: (await hasEnded(life.live.vm)) ? 'ended' : 'answers' };
+  const { vm, loading } = life.journal;
+  if (vm === undefined) return { vm: 'ended' };
+  try {
+    const live = await attach(life, vm, loading === undefined ? undefined : LOADING_ATTACH_TIMEOUT_MS);
+    if (live === undefined) return { vm: 'ended' };
+    life.adopt(live);
+    return { vm: 'answers' };
+  } catch (error) {
+    const code = systemErrorCode(error);
+    const isSilent = error instanceof DormouseError || (code !== undefined && NO_ANSWER.has(code));
+    if (!isSilent) throw error;
+    life.log.warn({ err: fromUnknown(error) }, 'the VM does not answer; ending it');
+    return { vm: 'silent', problem: fromUnknown(error).message };
   }
-  const live = await attach(life, recorded).catch((error: unknown) => {
-    if (loading === undefined) throw error;
-    life.log.warn({ err: fromUnknown(error) }, 'the VM does not answer; its memory was still to come');
-  });
-  if (live === undefined) {
-    const error = new DormouseError('restore_failed', 'its VM ended while the host agent was away');
-    if (loading === undefined || memoryBase === undefined) return await onVmEnded(life, error.message);
-    return await restoreAtStart(life, memoryBase, error);
-  }
-  if (state === 'pausing' || state === 'snapshotting') {
-    await correctDisk(life, live.vm);
-    await goOn(live, 'disk', undefined, life.log);
-    await life.record({ state: 'running', intent: undefined, intentCause: undefined });
-  }
+}
+
+async function hasEnded(vm: MicroVm): Promise<boolean> {
+  return await Promise.race([vm.exited.then(() => true), Promise.resolve().then(() => false)]);
 }
 
 /** Takes the VM of a journal over; undefined when it has ended. */
-async function attach(life: Life, recorded: NonNullable<Journal['vm']>): Promise<LiveVm | undefined> {
+async function attach(
+  life: Life,
+  recorded: VmRecord,
+  patienceMs: number | undefined,
+): Promise<LiveVm | undefined> {
   const { slots, driver } = life.environment;
   const slot = await slots.adopt(recorded);
   const { pid, startTicks } = recorded;
   const { consoleLog: consoleLogPath } = life.paths;
   const identity = { runDir: slot.runDir, logDir: slot.dir, consoleLogPath, pid, startTicks };
-  const patienceMs = life.journal.loading === undefined ? undefined : LOADING_ATTACH_TIMEOUT_MS;
   const vm = await driver.attach(identity, patienceMs);
   if (vm === undefined) return undefined;
-  const live = { slot, vm, session: life.session(vm, undefined), loading: awaitLoaded(vm) };
-  life.adopt(live);
-  return live;
+  return { slot, vm, session: life.session(vm, undefined), loading: awaitLoaded(vm, slot.memoryPath) };
+}
+
+async function runOn(life: Life): Promise<void> {
+  const { live } = life;
+  if (live === undefined) throw new DormouseError('internal', 'a VM that answers is not there');
+  await correctDisk(life, live.vm);
+  if (!(await goOn(live, 'disk', undefined, life.log))) {
+    return await onVmEnded(life, 'its VM ended while the host agent was away');
+  }
+  const { journal } = life;
+  if (journal.state === 'snapshotting' || journal.purpose === 'freeze') await life.settle(runningOn(journal));
 }
 
 /** The journal names a layer before the VM gets it: what the VM has is what counts. */
 async function correctDisk(life: Life, vm: MicroVm): Promise<void> {
-  const { disk } = life.journal;
+  const { journal } = life;
+  if (journal.state !== 'snapshotting') return;
+  const { disk } = journal;
   const top = life.environment.layers.layerAt(await vm.topLayer());
-  if (disk === undefined || top === undefined || disk.layers[0] === top) return;
-  await life.record({ disk: { ...disk, layers: disk.layers.slice(disk.layers.indexOf(top)) } });
+  const index = top === undefined ? -1 : disk.layers.indexOf(top);
+  if (index < 0)
+    throw new DormouseError('internal', 'the VM writes to a layer that its journal does not name');
+  if (index > 0) await life.settle(snapshotting(journal, { ...disk, layers: disk.layers.slice(index) }));
 }

@@ -1,6 +1,6 @@
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { Policy } from '../config/policy.js';
-import type { PausedMoment } from '../records/journal.js';
+import { type PausedMoment, pausedAgain, resuming } from '../records/journal.js';
 import { bootFrom } from '../transitions/first-vm.js';
 import { restoreVm } from '../transitions/restore.js';
 import type { Life } from './life.js';
@@ -19,21 +19,24 @@ export interface ResumeOptions {
  * @throws DormouseError `invalid_state`, `snapshot_corrupt`, `snapshot_incompatible`, `restore_failed`, `boot_failed`
  */
 export async function wakeUp(life: Life, generation: number, options: ResumeOptions): Promise<void> {
-  const { state, paused } = life.journal;
-  const { policy = life.journal.policy } = options;
-  if (state !== 'paused' || paused === undefined) {
-    throw new DormouseError('invalid_state', `the sandbox is ${state}, so it cannot be resumed`);
+  const { journal } = life;
+  if (journal.state !== 'paused') {
+    const why = life.unfinished.what === undefined ? '' : `: it could not ${life.unfinished.what} yet`;
+    throw new DormouseError(
+      'invalid_state',
+      `the sandbox is ${journal.state}, so it cannot be resumed${why}`,
+    );
   }
-  await life.record({ state: 'resuming', generation, policy });
+  await life.record(resuming(journal, generation, options.policy));
   try {
-    await resumeFrom(life, paused, options);
+    await resumeFrom(life, journal.paused, options);
   } catch (error) {
-    if (life.journal.state === 'resuming') await life.record({ state: 'paused' });
+    if (life.journal.state === 'resuming') await life.settle(pausedAgain(life.journal));
     throw error;
   }
 }
 
-/** Brings a sandbox that is `resuming` to life from a moment. @throws DormouseError as `wakeUp` */
+/** Brings a sandbox that is `resuming` to life from a generation. @throws DormouseError as `wakeUp` */
 export async function resumeFrom(
   life: Life,
   { generationId, kind, cause }: PausedMoment,
@@ -65,16 +68,16 @@ async function restore(life: Life, generationId: string): Promise<void> {
   }
 }
 
-/** Boots from the disk of a generation, if that is whole. @param reason absent: somebody asked for it */
+/** Boots from the disk of a generation, if that is whole. @param reason absent: on request */
 export async function reboot(life: Life, generationId: string, reason: string | undefined): Promise<void> {
   await life.environment.store.verify(generationId, { diskOnly: true });
   const base = { kind: 'generation', id: generationId } as const;
   const started = await bootFrom(life.environment, life.making, base);
-  await life.begin(started, { resumedBy: 'reboot', memoryBase: undefined, reason });
+  await life.begin(started, { resumedBy: 'reboot', reason });
   if (reason !== undefined) await life.tell('rebooted', reason);
 }
 
-/** What is said where a sandbox was booted though nobody asked for it. */
+/** The reason of a sandbox that was booted though its memory was asked for. */
 export function memoryLost(why: string): string {
   return `its memory was lost: ${why}`;
 }

@@ -4,7 +4,8 @@ import { GenerationStore, type Manifest } from '@dormouse/snapshot';
 import { describe, expect, test } from 'vitest';
 import { generationsDir, type HostConfig, layersDir } from '../config/host-config.js';
 import { DiskLayers } from '../disk/disk.js';
-import { journalOf, sandboxId } from '../testing/journals.js';
+import { freezing, paused } from '../records/journal.js';
+import { runningOf, sandboxId } from '../testing/journals.js';
 import { temporaryDirectory } from '../testing/temporary-directory.js';
 import { Collector, imagesOf, rootsOf } from './collector.js';
 
@@ -12,13 +13,16 @@ const LAYERS = ['a', 'b', 'c'].map((digit) => `ly${digit.repeat(32)}`) as [strin
 
 test('hazard 5: everything that a sandbox can go back to, or is going to, is a root', () => {
   const journals = [
-    journalOf(sandboxId('a'), {
-      memoryBase: 'gn1',
-      intent: 'gn2',
-      disk: { layers: LAYERS, base: { kind: 'generation', id: 'gn3' } },
-    }),
-    journalOf(sandboxId('b'), { paused: { generationId: 'gn4', kind: 'full', atMs: 1 } }),
-    journalOf(sandboxId('c'), { disk: { layers: LAYERS, base: { kind: 'image', id: 'img1' } } }),
+    freezing(
+      runningOf(sandboxId('a'), {
+        memoryBase: 'gn1',
+        disk: { layers: LAYERS, base: { kind: 'generation', id: 'gn3' } },
+      }),
+      'gn2',
+      undefined,
+    ),
+    paused(runningOf(sandboxId('b')), { generationId: 'gn4', kind: 'full', atMs: 1 }),
+    runningOf(sandboxId('c'), { disk: { layers: LAYERS, base: { kind: 'image', id: 'img1' } } }),
   ];
   expect([...rootsOf({ journals, generations: ['gn5'], specs: [] })].toSorted()).toEqual([
     'gn1',
@@ -36,7 +40,8 @@ test('hazard 5: every image that a disk lies on, or is going to, is used', async
   await draft.write('disk.qcow2', Buffer.from('disk'));
   const diskBacking = { kind: 'image', id: 'img1' } as const;
   const manifest = await draft.commit({ kind: 'disk', diskBacking, machine: { vmm: 'none' } });
-  const [first, second] = [journalOf(sandboxId('a')), journalOf(sandboxId('b'))];
+  const first = runningOf(sandboxId('a'));
+  const second = paused(runningOf(sandboxId('b')), { generationId: 'gn1', kind: 'full', atMs: 1 });
   const disk = { layers: LAYERS, base: { kind: 'image', id: 'img2' } } as const;
   const journals = [
     { ...first, disk, spec: { ...first.spec, imageId: 'img3' } },
@@ -89,7 +94,7 @@ describe('a collection', () => {
     for (const layer of LAYERS) await writeFile(layers.path(layer), 'layer');
     await link(layers.path(LAYERS[1]), join(dir.path, 'second-name'));
     const disk = { layers: [LAYERS[0]], base: { kind: 'image', id: 'img1' } } as const;
-    const journals = [journalOf(sandboxId('a'), { disk, memoryBase: kept })];
+    const journals = [runningOf(sandboxId('a'), { disk, memoryBase: kept })];
     await collector.collect(() => ({ journals, generations: [], specs: [] }), -1);
     expect(await store.list()).toEqual([kept]);
     expect(gone).not.toBe(kept);

@@ -5,7 +5,7 @@ import type { HostConfig } from '../config/host-config.js';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
 import type { DiskLayers } from '../disk/disk.js';
 import type { SandboxLog } from '../environment.js';
-import type { Journal } from '../records/journal.js';
+import { generationsOf, type Journal } from '../records/journal.js';
 
 /** Who may still ask for generations. */
 export interface Roots {
@@ -30,12 +30,7 @@ export function imagesOf({ journals, specs }: Roots, manifests: readonly Manifes
 
 /** The generations that sandboxes, snapshots and templates refer to. */
 export function rootsOf({ journals, generations }: Roots): ReadonlySet<string> {
-  const roots = new Set(generations);
-  for (const { memoryBase, paused, intent, disk } of journals) {
-    for (const id of [memoryBase, paused?.generationId, intent]) if (id !== undefined) roots.add(id);
-    if (disk?.base.kind === 'generation') roots.add(disk.base.id);
-  }
-  return roots;
+  return new Set([...generations, ...journals.flatMap(generationsOf)]);
 }
 
 /** The layers that sandboxes have. */
@@ -43,7 +38,7 @@ export function layersOf(journals: readonly Journal[]): ReadonlySet<string> {
   return new Set(journals.flatMap(({ disk }) => disk?.layers ?? []));
 }
 
-/** How long a generation that nobody refers to is kept: time for whoever made it to write its name down. */
+/** How long a generation without a reference is kept. Nothing depends on it: makers pin what is not written down yet. */
 const GRACE_MS = 30_000;
 
 /** Removes what nobody can ask for any more: generations, disk layers, images. One call at a time. */
@@ -53,12 +48,19 @@ export class Collector {
   readonly #layers: DiskLayers;
   readonly #log: SandboxLog;
   #running: Promise<void> | undefined;
+  /** Journals that cannot be understood, and may refer to anything. */
+  #unknown: readonly string[] = [];
 
   constructor(config: HostConfig, store: GenerationStore, layers: DiskLayers, log: SandboxLog) {
     this.#config = config;
     this.#store = store;
     this.#layers = layers;
     this.#log = log;
+  }
+
+  /** Removes nothing from now on: these directories hold journals that cannot be understood. */
+  hold(unknown: readonly string[]): void {
+    this.#unknown = unknown;
   }
 
   /** @param graceMs default 30 s */
@@ -71,6 +73,11 @@ export class Collector {
   }
 
   async #collect(roots: () => Roots, graceMs: number): Promise<void> {
+    if (this.#unknown.length > 0) {
+      const broken = this.#unknown;
+      this.#log.warn({ broken }, 'journals cannot be understood: nothing is removed until they are gone');
+      return;
+    }
     try {
       const { removed, blocked } = await this.#store.collect({ roots: () => rootsOf(roots()), graceMs });
       if (removed.length > 0) this.#log.info({ removed: removed.length }, 'removed generations nobody needs');

@@ -3,6 +3,7 @@ import { Sandbox } from '../actor/sandbox.js';
 import { DEFAULT_POLICY, type Policy } from '../config/policy.js';
 import { newSandboxId, SANDBOX_ID, type SandboxSpec } from '../config/sandbox-spec.js';
 import type { SandboxEnvironment } from '../environment.js';
+import { pending } from '../records/journal.js';
 import type { Origin } from '../transitions/first-vm.js';
 import type { MemoryBudget } from './memory-budget.js';
 import { assertCurrent, type Registry } from './registry.js';
@@ -84,17 +85,10 @@ export class Creation {
     generation: number,
     { spec, origin, snapshotId, policy = DEFAULT_POLICY }: Plan,
   ): Promise<Admitted> {
-    await this.#memory.require(spec);
-    const sandbox = new Sandbox(this.#environment, {
-      version: 3,
-      id,
-      generation,
-      state: 'pending',
-      spec,
-      policy,
-      createdAtMs: Date.now(),
-      ...(snapshotId === undefined ? {} : { snapshotId }),
-    });
+    using _reserved = await this.#memory.reserve(id, spec);
+    const of = { id, generation, spec, policy, snapshotId, createdAtMs: Date.now() };
+    const sandbox = new Sandbox(this.#environment, pending(of));
+    // From here its state says what memory it holds.
     this.#registry.add(sandbox);
     return { sandbox, origin };
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { fromUnknown } from '@dormouse/errors';
 import type { Sandbox } from '../actor/sandbox.js';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
@@ -8,10 +9,12 @@ import { makeReady } from '../transitions/ready-vm.js';
 
 const MIB = 1024 * 1024;
 
-/** What memory of a host has been promised to whom, and what is left. */
+/** The memory of a host: what is promised to sandboxes, and what is left. */
 export class MemoryBudget {
   readonly #environment: SandboxEnvironment;
   readonly #list: () => readonly Sandbox[];
+  /** Promised to what is about to have memory, by id: a sandbox among them is not counted once more. */
+  readonly #reserved = new Map<string, { readonly bytes: number; holders: number }>();
 
   /** @param list all sandboxes of the host */
   constructor(environment: SandboxEnvironment, list: () => readonly Sandbox[]) {
@@ -26,18 +29,20 @@ export class MemoryBudget {
   }
 
   /**
-   * Refuses what there is no room for. What only waits gives way to what somebody wants.
+   * Refuses what there is no room for. What only waits gives way to what is wanted. What is admitted is promised at
+   * once, so that many requests together get no more than there is; dispose it once the sandbox's state says so itself.
    *
+   * @param id of the sandbox; equal ids are promised once
    * @throws DormouseError `no_capacity`, `no_space`
    */
-  async require(spec: SandboxSpec): Promise<void> {
+  async reserve(id: string, spec: SandboxSpec): Promise<Disposable> {
     try {
-      await this.#require(spec, 0);
+      return await this.#reserve(id, spec, 0);
     } catch (error) {
       const { readyPool } = this.#environment;
       if (readyPool.memoryMb === 0) throw error;
       await readyPool.drain();
-      await this.#require(spec, 0);
+      return await this.#reserve(id, spec, 0);
     }
   }
 
@@ -45,17 +50,32 @@ export class MemoryBudget {
   async makeReady(kind: ReadyKind, signal: AbortSignal): Promise<ReadyVm> {
     const { readyPool, log } = this.#environment;
     try {
-      await this.#require(kind.spec, readyPool.memoryMb * MIB);
+      using _reserved = await this.#reserve(randomUUID(), kind.spec, readyPool.memoryMb * MIB);
       return await makeReady(this.#environment, kind, signal);
     } catch (thrown) {
       const error = fromUnknown(thrown);
-      if (error.code !== 'cancelled') log.warn({ err: error }, 'no sandbox waits for somebody to want one');
+      if (error.code !== 'cancelled') log.warn({ err: error }, 'could not refill the warm pool');
       throw error;
     }
   }
 
-  async #require(spec: SandboxSpec, besidesBytes: number): Promise<void> {
-    checkRoom(await this.#measure(), this.#promisedBytes() + besidesBytes, spec.memoryMb * MIB);
+  async #reserve(id: string, spec: SandboxSpec, besidesBytes: number): Promise<Disposable> {
+    const room = await this.#measure();
+    const bytes = spec.memoryMb * MIB;
+    // Checked and promised without a pause in between.
+    const reservation = this.#reserved.get(id) ?? { bytes, holders: 0 };
+    if (reservation.holders === 0) checkRoom(room, this.#promisedBytes() + besidesBytes, bytes);
+    reservation.holders += 1;
+    this.#reserved.set(id, reservation);
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        reservation.holders -= 1;
+        if (reservation.holders === 0) this.#reserved.delete(id);
+      },
+    };
   }
 
   #measure(): Promise<HostRoom> {
@@ -64,7 +84,8 @@ export class MemoryBudget {
   }
 
   #promisedBytes(): number {
-    const alive = this.#list().filter((sandbox) => sandbox.holdsMemory);
-    return alive.reduce((sum, { spec }) => sum + spec.memoryMb * MIB, 0);
+    const alive = this.#list().filter(({ id, holdsMemory }) => holdsMemory && !this.#reserved.has(id));
+    const reserved = [...this.#reserved.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    return alive.reduce((sum, { spec }) => sum + spec.memoryMb * MIB, reserved);
   }
 }

@@ -1,9 +1,12 @@
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DormouseError } from '@dormouse/errors';
+import { createLayer, imagePath } from '@dormouse/rootfs';
+import { GenerationStore } from '@dormouse/snapshot';
 import type { VmDriver, VmSpec } from '@dormouse/vmm';
 import { describe, expect, test } from 'vitest';
 import {
+  generationsDir,
   guestMemoryDir,
   type HostConfig,
   layersDir,
@@ -12,8 +15,10 @@ import {
   vmSlotsDir,
 } from '../config/host-config.js';
 import type { HostEnvironment } from '../environment.js';
-import { type Journal, readJournal, writeJournal } from '../records/journal.js';
-import { DEAD_VM, journalOf, sandboxId } from '../testing/journals.js';
+import { type Journal, stopped, stopping } from '../records/journal.js';
+import { readJournal, writeJournal } from '../records/journal-file.js';
+import { failOnce } from '../testing/faults.js';
+import { DEAD_VM, DISK, pendingOf, runningOf, sandboxId, storedOf } from '../testing/journals.js';
 import { temporaryDirectory } from '../testing/temporary-directory.js';
 import { SandboxHost } from './sandbox-host.js';
 
@@ -31,6 +36,8 @@ interface TestHost extends AsyncDisposable {
   open(driver?: VmDriver): Promise<SandboxHost>;
   /** Puts a sandbox there as an earlier agent would have left it. */
   leave(journal: Journal): Promise<void>;
+  /** Puts the image and the layer there that journals of these tests name. */
+  leaveDisk(): Promise<void>;
   /** Names of what there is: sandboxes, guest memory, and places for VMs. */
   state(): Promise<{
     readonly sandboxes: readonly string[];
@@ -71,6 +78,14 @@ async function testHost(): Promise<TestHost> {
       await writeJournal(paths.journal, journal);
       await writeFile(join(guestMemoryDir(config), slot), 'memory');
     },
+    leaveDisk: async () => {
+      const image = imagePath(config.assetsDir, DISK.base.id);
+      await mkdir(dirname(image), { recursive: true });
+      await writeFile(image, Buffer.alloc(1_048_576));
+      await mkdir(layersDir(config), { recursive: true });
+      const layer = join(layersDir(config), `${DISK.layers[0]}.qcow2`);
+      await createLayer(layer, { path: image, format: 'raw' });
+    },
     state: async () => ({
       sandboxes: (await readdir(sandboxesDir(config))).toSorted(),
       memory: (await readdir(guestMemoryDir(config))).toSorted(),
@@ -98,38 +113,52 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     'of a sandbox that was %s leaves nothing of it',
     async (state) => {
       await using host = await testHost();
-      await host.leave(journalOf(A, { state }));
+      await host.leave(state === 'pending' ? pendingOf(A) : stopping(runningOf(A)));
       const opened = await host.open();
       expect(opened.list()).toEqual([]);
       expect(await host.state()).toEqual({ sandboxes: [], memory: [], slots: [], layers: [] });
     },
   );
 
-  test('of a running sandbox whose VM has ended makes it stopped, says why, and frees its memory', async () => {
+  test('of a running sandbox whose VM has ended keeps its disk, says why, and frees its memory', async () => {
     await using host = await testHost();
-    await host.leave(journalOf(A, { vm: DEAD_VM }));
+    await host.leave(runningOf(A));
+    await host.leaveDisk();
     const opened = await host.open();
     const reason = 'its VM ended while the host agent was away';
-    expect(opened.get(A).journal).toMatchObject({ state: 'stopped', reason });
-    expect(await readJournal(sandboxPaths(host.config, A).journal)).toEqual(
-      journalOf(A, { state: 'stopped', reason }),
-    );
+    expect(opened.get(A).journal).toMatchObject({ state: 'paused', reason, paused: { cause: 'vm_ended' } });
+    expect(await readJournal(sandboxPaths(host.config, A).journal)).toEqual(opened.get(A).journal);
     expect(await host.state()).toEqual({ sandboxes: [A], memory: [], slots: [], layers: [] });
     await expect(opened.get(A).guest()).rejects.toMatchObject({
       code: 'invalid_state',
-      message: `the sandbox is stopped: ${reason}`,
+      message: `the sandbox is paused: ${reason}`,
     });
+  });
+
+  test('of a sandbox whose VM and disk have gone makes it stopped, and says why', async () => {
+    await using host = await testHost();
+    await host.leave(
+      runningOf(A, { disk: { ...DISK, base: { kind: 'generation', id: `gn${'0'.repeat(26)}` } } }),
+    );
+    const opened = await host.open();
+    const { state, reason } = opened.get(A).journal;
+    expect([state, reason]).toEqual([
+      'stopped',
+      `its VM ended while the host agent was away; its disk was not kept: generation gn${'0'.repeat(26)} does not exist`,
+    ]);
+    expect(await host.state()).toEqual({ sandboxes: [A], memory: [], slots: [], layers: [] });
   });
 
   test('of a running sandbox whose VM does not answer ends it and says why', async () => {
     await using host = await testHost();
-    await host.leave(journalOf(A, { vm: DEAD_VM }));
+    await host.leave(runningOf(A));
+    await host.leaveDisk();
     const opened = await host.open({
       ...NO_VMS,
       attach: () => Promise.reject(new DormouseError('boot_failed', 'the VM did not greet within 5000 ms')),
     });
     expect(opened.get(A).journal).toMatchObject({
-      state: 'stopped',
+      state: 'paused',
       reason: 'its VM no longer answered: the VM did not greet within 5000 ms',
     });
     expect(host.warnings).toEqual(['the VM does not answer; ending it']);
@@ -137,7 +166,8 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
 
   test('goes on with the others when one of them cannot be taken over', async () => {
     await using host = await testHost();
-    for (const id of [A, B]) await host.leave(journalOf(id, { vm: DEAD_VM }));
+    for (const id of [A, B]) await host.leave(runningOf(id));
+    await host.leaveDisk();
     const { dir } = sandboxPaths(host.config, A);
     const opened = await host.open({
       ...NO_VMS,
@@ -148,13 +178,13 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
         return undefined;
       },
     });
-    expect(opened.get(B).journal.state).toBe('stopped');
-    expect(host.warnings).toContain('what an earlier agent has left cannot be taken over');
+    expect(opened.get(B).journal.state).toBe('paused');
+    expect(host.warnings).toContain('could not keep the disk of a VM that has ended; trying again');
   });
 
   test('keeps stopped sandboxes as they are until they are destroyed', async () => {
     await using host = await testHost();
-    const journal = journalOf(A, { state: 'stopped', reason: 'shut down with the host agent' });
+    const journal = stopped({ ...runningOf(A), disk: undefined } as never, 'shut down with the host agent');
     await host.leave(journal);
     const opened = await host.open();
     expect(opened.get(A).journal).toEqual(journal);
@@ -186,10 +216,9 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     'hazard 16: what cannot be removed (because of: %s) keeps nobody from coming back, and is removed later',
     async (stopCause, told) => {
       await using host = await testHost();
-      const layer = 'ly0123456789abcdefghij';
-      const disk = { layers: [layer], base: { kind: 'image', id: 'img0123456789abcdefghij' } } as const;
-      await host.leave(journalOf(A, { state: 'stopping', stopCause, disk: { ...disk, layers: [layer] } }));
-      await host.leave(journalOf(B, { state: 'stopped' }));
+      const [layer] = DISK.layers;
+      await host.leave(stopping(runningOf(A), stopCause));
+      await host.leave(stopped(runningOf(B), 'why'));
       const inTheWay = join(layersDir(host.config), `${layer}.qcow2`);
       await mkdir(inTheWay, { recursive: true });
       const opened = await host.open();
@@ -211,30 +240,91 @@ describe('hazard 9: taking over what an earlier agent has left', () => {
     },
   );
 
-  test('sets a sandbox aside whose journal cannot be understood, frees its memory, and leaves the rest alone', async () => {
+  test('hazard 5: sets a sandbox aside whose journal cannot be understood, and removes nothing that may be its own', async () => {
     await using host = await testHost();
-    await host.leave(journalOf(A));
-    await host.leave(journalOf(B, { state: 'stopped' }));
+    await host.leave(runningOf(A));
+    await host.leave(stopped(runningOf(B), 'why'));
+    await host.leaveDisk();
     await writeFile(sandboxPaths(host.config, A).journal, '{"torn');
     await mkdir(join(sandboxesDir(host.config), 'lost+found'));
-    const opened = await host.open();
-    expect(opened.list().map((sandbox) => sandbox.id)).toEqual([B]);
+    const store = await GenerationStore.open(generationsDir(host.config));
+    await using draft = await store.begin();
+    await draft.write('disk.qcow2', Buffer.from('disk'));
+    const { id: generation } = await draft.commit({ kind: 'disk', machine: {} });
     const aside = expect.stringMatching(new RegExp(`^\\.broken-${A}-\\d+$`));
-    expect(await host.state()).toEqual({
-      sandboxes: [aside, 'lost+found', B],
-      memory: [],
-      slots: [],
-      layers: [],
+    // The second agent finds it set aside already.
+    for (const found of ['understood now', 'set aside before']) {
+      const opened = await host.open();
+      expect([found, opened.list().map((sandbox) => sandbox.id)]).toEqual([found, [B]]);
+      await opened.collect(-1);
+      expect(await host.state()).toEqual({
+        sandboxes: [aside, 'lost+found', B],
+        memory: [DEAD_VM.slot],
+        slots: [DEAD_VM.slot],
+        layers: [`${DISK.layers[0]}.qcow2`],
+      });
+      expect(await store.list()).toEqual([generation]);
+      await opened.release();
+    }
+    expect(host.warnings).toEqual([
+      'the journal cannot be understood; sandbox set aside',
+      ...Array(2)
+        .fill([
+          'journals cannot be understood: no VM, memory, layer or generation is freed until they are gone',
+          'journals cannot be understood: nothing is removed until they are gone',
+        ])
+        .flat(),
+    ]);
+    // Once an operator has decided, everything that nothing refers to goes.
+    for (const name of await readdir(sandboxesDir(host.config))) {
+      if (name.startsWith('.broken-')) await rm(join(sandboxesDir(host.config), name), { recursive: true });
+    }
+    await host.leave(stopped({ ...runningOf(B), disk: undefined } as never, 'why'));
+    const opened = await host.open();
+    await opened.collect(-1);
+    expect(await host.state()).toEqual({ sandboxes: ['lost+found', B], memory: [], slots: [], layers: [] });
+    expect(await store.list()).toEqual([]);
+  });
+
+  test.each(['EIO', 'EMFILE', 'EACCES'])(
+    'hazard 5: does not open, and changes nothing, when a journal cannot be read for %s',
+    async (code) => {
+      await using host = await testHost();
+      for (const id of [A, B]) await host.leave(runningOf(id));
+      await mkdir(join(sandboxesDir(host.config), `.deleting-${A}`));
+      await host.leaveDisk();
+      const before = await host.state();
+      const fault = failOnce(code, (path) => path === sandboxPaths(host.config, B).journal);
+      try {
+        await expect(host.open()).rejects.toMatchObject({ code });
+      } finally {
+        fault.restore();
+      }
+      expect(await host.state()).toEqual(before);
+      expect((await host.open()).list().map(({ id }) => id)).toEqual([A, B]);
+    },
+  );
+
+  test('hazard 20: does not open, and changes nothing, when a newer agent has written a journal', async () => {
+    await using host = await testHost();
+    await host.leave(runningOf(A));
+    await host.leaveDisk();
+    const path = sandboxPaths(host.config, A).journal;
+    const written = JSON.stringify(storedOf(A, { version: 9, state: 'hovering' }));
+    await writeFile(path, written);
+    const before = await host.state();
+    await expect(host.open()).rejects.toMatchObject({
+      code: 'setup_failed',
+      message: `the journal ${path} has version 9; this host agent understands up to 3`,
     });
-    expect(host.warnings).toEqual(['the journal cannot be understood; sandbox set aside']);
-    const again = await host.open();
-    expect(again.list().map((sandbox) => sandbox.id)).toEqual([B]);
+    expect(await host.state()).toEqual(before);
+    expect(await readFile(path, 'utf8')).toBe(written);
   });
 
   test('sets a second one aside with the same name', async () => {
     await using host = await testHost();
     for (let round = 0; round < 2; round++) {
-      await host.leave(journalOf(A));
+      await host.leave(runningOf(A));
       await writeFile(sandboxPaths(host.config, A).journal, '{"torn');
       await host.open();
     }
@@ -262,7 +352,7 @@ describe('creating', () => {
 
   test('is refused by a host that knows a newer generation, and answers what there is for the same', async () => {
     await using host = await testHost();
-    await host.leave(journalOf(A, { state: 'stopped', generation: 7 }));
+    await host.leave(stopped({ ...runningOf(A), generation: 7 }, 'why'));
     const opened = await host.open();
     await expect(opened.create(A, 6, REQUEST)).rejects.toMatchObject({
       code: 'invalid_state',

@@ -4,7 +4,7 @@ import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { PageServerPool } from '@dormouse/page-server';
 import { findTemplate } from '@dormouse/rootfs';
 import { type GenerationSizes, GenerationStore } from '@dormouse/snapshot';
-import { Sandbox } from '../actor/sandbox.js';
+import type { Sandbox } from '../actor/sandbox.js';
 import type { ResumeOptions } from '../actor/wake-up.js';
 import { limited } from '../concurrency/limited.js';
 import { generationsDir, sandboxesDir, snapshotsDir } from '../config/host-config.js';
@@ -12,31 +12,30 @@ import type { Policy } from '../config/policy.js';
 import { resolveSpec, type SandboxRequest, type SandboxSpec } from '../config/sandbox-spec.js';
 import type { HostRoom } from '../disk/capacity.js';
 import { DiskLayers } from '../disk/disk.js';
+import { diskFormat } from '../disk/disk-format.js';
 import type { HostEnvironment, SandboxEnvironment } from '../environment.js';
 import { ExpiryLoop } from '../expiry/expiry-loop.js';
 import { ReadyPool } from '../pools/ready-pool.js';
 import { StandbyPool } from '../pools/standby-pool.js';
 import { FrozenTemplates } from '../records/frozen-templates.js';
 import { HostEvents } from '../records/host-events.js';
-import { readJournals } from '../records/read-journals.js';
 import { type Snapshot, Snapshots } from '../records/snapshots.js';
 import type { Origin } from '../transitions/first-vm.js';
 import { endReady } from '../transitions/ready-vm.js';
 import { shorten } from '../transitions/shorten.js';
 import { VmSlots } from '../vm/vm-slots.js';
 import { Background } from './background.js';
-import { Collector, layersOf, type Roots } from './collector.js';
+import { Collector, type Roots } from './collector.js';
 import { Creation, type Plan } from './creation.js';
 import { type HostFigures, hostFigures } from './host-figures.js';
 import { MemoryBudget } from './memory-budget.js';
+import { recover } from './recovery.js';
 import { Registry } from './registry.js';
 import { TemplateFreezer } from './template-freezer.js';
 import { pauseWithHost, resumeWithHost } from './with-host.js';
 
 /** Children of a fork that start side by side: more only wait for CPUs. */
 const PARALLEL_STARTS = 2;
-/** Sandboxes that an agent takes over side by side when it opens. */
-const PARALLEL_TAKEOVERS = 16;
 const MAX_CHILDREN = 100;
 
 /** A child of a fork, by name. */
@@ -66,6 +65,8 @@ export class SandboxHost {
   readonly #registry = new Registry();
   readonly #creation: Creation;
   readonly #expiry: ExpiryLoop;
+  /** Snapshots that are being made, by id. */
+  readonly #snapshotting = new Map<string, Promise<Snapshot>>();
 
   private constructor(environment: SandboxEnvironment, snapshots: Snapshots, frozen: FrozenTemplates) {
     this.#environment = environment;
@@ -112,27 +113,34 @@ export class SandboxHost {
   static async open(given: HostEnvironment): Promise<SandboxHost> {
     const { config } = given;
     await mkdir(sandboxesDir(config), { recursive: true, mode: 0o711 });
-    const store = await GenerationStore.open(generationsDir(config));
+    const store = await GenerationStore.open(generationsDir(config), {
+      format: diskFormat(config),
+      onProblem: (error) =>
+        given.log.warn({ err: fromUnknown(error) }, 'a new generation may not survive a power cut'),
+    });
     const slots = new VmSlots(config);
+    const poolProblem = (error: unknown): void =>
+      given.log.warn({ err: fromUnknown(error) }, 'could not end a VM that was started ahead');
     const readyPool = new ReadyPool({
       size: given.readySandboxes ?? 0,
       make: (kind, signal) => host.#memory.makeReady(kind, signal),
       end: (ready) => endReady(environment, ready),
+      onProblem: poolProblem,
     });
     const environment: SandboxEnvironment = {
       ...given,
       store,
       slots,
       layers: new DiskLayers(config, store),
-      pageServers: new PageServerPool(),
-      standbyPool: new StandbyPool({ ...given, slots, size: given.standbys ?? 0 }),
+      pageServers: given.memoryServers ?? new PageServerPool(),
+      standbyPool: new StandbyPool({ ...given, slots, size: given.standbys ?? 0, onProblem: poolProblem }),
       readyPool,
       events: await HostEvents.open(join(config.dataDir, 'events.jsonl'), given.log),
     };
     const snapshots = await Snapshots.open(snapshotsDir(config));
     const frozen = await FrozenTemplates.open(join(config.dataDir, 'frozen'));
     const host = new SandboxHost(environment, snapshots, frozen);
-    await host.#recover();
+    host.#collector.hold(await recover(environment, host.#registry));
     return host;
   }
 
@@ -177,7 +185,7 @@ export class SandboxHost {
       throw new DormouseError('invalid_request', `a fork makes 1 to ${MAX_CHILDREN} sandboxes`);
     }
     const source = this.get(id);
-    return await source.moment('full', (manifest) => {
+    const results = await source.moment('full', (manifest) => {
       const { snapshotId } = source.journal;
       const origin = { kind: 'generation', id: manifest.id, orBoot: false } as const;
       return limited(PARALLEL_STARTS, children, async (child): Promise<ForkResult> => {
@@ -191,6 +199,8 @@ export class SandboxHost {
         }
       });
     });
+    this.#shortenMemory(source);
+    return results;
   }
 
   /** Freezes a sandbox. See `Sandbox.pause`. */
@@ -204,12 +214,14 @@ export class SandboxHost {
   /** Brings a paused sandbox back. See `Sandbox.resume`. @throws DormouseError `no_capacity` as well */
   async resume(id: string, generation: number, options: ResumeOptions = {}): Promise<Sandbox> {
     const sandbox = this.#registry.current(id, generation);
-    if (sandbox.journal.state === 'paused') await this.#memory.require(sandbox.spec);
+    using _reserved = sandbox.holdsMemory ? undefined : await this.#memory.reserve(id, sandbox.spec);
     await sandbox.resume(generation, options);
     return sandbox;
   }
 
-  /** Keeps the present moment of a sandbox. The same id again answers the snapshot there is. */
+  /**
+   * Makes a snapshot of a sandbox. The same id again joins the one that is being made, or answers the snapshot there is.
+   */
   async createSnapshot(
     id: string,
     sandboxId: string,
@@ -218,8 +230,21 @@ export class SandboxHost {
   ): Promise<Snapshot> {
     const present = this.#snapshots.find(id);
     if (present !== undefined) return present;
+    const making =
+      this.#snapshotting.get(id) ??
+      this.#createSnapshot(id, sandboxId, kind, defaults).finally(() => this.#snapshotting.delete(id));
+    this.#snapshotting.set(id, making);
+    return await making;
+  }
+
+  async #createSnapshot(
+    id: string,
+    sandboxId: string,
+    kind: 'full' | 'disk',
+    defaults: CommandDefaults,
+  ): Promise<Snapshot> {
     const source = this.get(sandboxId);
-    return await source.moment(kind, async (manifest) => {
+    const made = await source.moment(kind, async (manifest) => {
       const snapshot: Snapshot = {
         version: 1,
         id,
@@ -233,6 +258,8 @@ export class SandboxHost {
       await this.#snapshots.put(snapshot);
       return snapshot;
     });
+    this.#shortenMemory(source);
+    return made;
   }
 
   listSnapshots(): readonly Snapshot[] {
@@ -352,7 +379,7 @@ export class SandboxHost {
     return { journals: this.list().map(({ journal }) => journal), generations, specs };
   }
 
-  /** A long chain costs every restore a little: it is copied into one generation, while nobody waits. */
+  /** A long chain costs every restore a little: it is copied into one generation in the background. */
   #shorten(sandbox: Sandbox): void {
     this.#background.run(async () => {
       const { state, paused } = sandbox.journal;
@@ -366,52 +393,24 @@ export class SandboxHost {
     });
   }
 
+  /** Checkpoints make chains longer as pauses do: the memory that a running sandbox is compared with is copied too. */
+  #shortenMemory(sandbox: Sandbox): void {
+    this.#background.run(async () => {
+      const { state, memoryBase, loading } = sandbox.journal;
+      if (state !== 'running' || memoryBase === undefined || loading === true) return;
+      await shorten(this.#environment, memoryBase, {
+        ...this.#environment.chains,
+        maxLayers: Number.POSITIVE_INFINITY,
+        keep: this.#templates.generations(),
+        signal: this.#background.signal,
+        onShort: ({ id }) => sandbox.replaceMemoryBase(memoryBase, id),
+      });
+    });
+  }
+
   /** Resolves when nothing is done in the background any more. */
   settled(): Promise<void> {
     return this.#background.settled();
-  }
-
-  async #recover(): Promise<void> {
-    const { config, slots, log, layers } = this.#environment;
-    for (const journal of await readJournals(config, log)) {
-      this.#registry.add(new Sandbox(this.#environment, journal));
-    }
-    const known = this.list().flatMap(({ journal }) => (journal.vm === undefined ? [] : [journal.vm]));
-    for (const record of known) await slots.adopt(record);
-    await slots.releaseOthers(new Set(known.map(({ slot }) => slot)));
-    // A VM that does not answer takes its time; the others are not to wait for it.
-    await limited(PARALLEL_TAKEOVERS, this.list(), (sandbox) => this.#takeOver(sandbox));
-    await layers.sweep(() => layersOf(this.list().map(({ journal }) => journal)));
-  }
-
-  async #takeOver(sandbox: Sandbox): Promise<void> {
-    const { state } = sandbox.journal;
-    const { log } = this.#environment;
-    if (state === 'pending' || state === 'stopping') return await this.#finishRemoval(sandbox);
-    try {
-      if (state !== 'paused' && state !== 'stopped') await sandbox.reattach();
-    } catch (thrown) {
-      // No other sandbox waits for what is wrong with this one: a disk that is full, say.
-      const err = fromUnknown(thrown);
-      return log.warn({ sandboxId: sandbox.id, err }, 'what an earlier agent has left cannot be taken over');
-    }
-    log.info({ sandboxId: sandbox.id, state: sandbox.journal.state }, 'took over a sandbox');
-  }
-
-  /** What cannot be removed now keeps no other sandbox from coming back: whoever wanted it gone asks again. */
-  async #finishRemoval(sandbox: Sandbox): Promise<void> {
-    const { log } = this.#environment;
-    const { id, journal } = sandbox;
-    try {
-      await sandbox.destroy();
-      this.#registry.forget(sandbox);
-      log.info({ sandboxId: id, state: journal.state }, 'finished what a crash had interrupted');
-    } catch (error) {
-      log.warn(
-        { sandboxId: id, err: fromUnknown(error) },
-        'what a crash had interrupted cannot be finished yet',
-      );
-    }
   }
 }
 

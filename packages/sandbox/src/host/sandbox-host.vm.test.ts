@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { guestMemoryDir, layersDir, sandboxPaths, vmSlotsDir } from '../config/host-config.js';
 import { DEFAULT_POLICY } from '../config/policy.js';
 import type { SandboxRequest } from '../config/sandbox-spec.js';
-import { readJournal } from '../records/journal.js';
+import { readJournal } from '../records/journal-file.js';
 import { runInGuest } from '../testing/run-in-guest.js';
 import { NOTHING, type VmHost, vmHost } from '../testing/vm-host.js';
 import { canChangeUser, VM_UIDS } from '../vm/vm-users.js';

@@ -33,6 +33,8 @@ export interface ReadyPoolOptions {
   /** @throws when there is none to be had now; it is asked again the next time one is wanted */
   readonly make: (kind: ReadyKind, signal: AbortSignal) => Promise<ReadyVm>;
   readonly end: (ready: ReadyVm) => Promise<void>;
+  /** Receives what has kept a guest that is not needed from being ended. Default: it is dropped. */
+  readonly onProblem?: (error: unknown) => void;
   /** Default 1 s. */
   readonly refillPauseMs?: number;
 }
@@ -71,7 +73,7 @@ export class ReadyPool {
     return found?.ready;
   }
 
-  /** Has as many wait as shall, of this kind. Others go. */
+  /** Has as many wait as shall, of this kind. Others go. Never rejects. */
   refill(kind: ReadyKind, pauseMs = 0): Promise<void> {
     this.#wanted = kind;
     this.#filling ??= this.#fill(pauseMs).finally(() => {
@@ -82,7 +84,7 @@ export class ReadyPool {
 
   /** Ends those that wait: their memory is needed. */
   async drain(): Promise<void> {
-    await Promise.all(this.#waiting.splice(0).map(({ ready }) => this.#options.end(ready)));
+    await Promise.all(this.#waiting.splice(0).map(({ ready }) => this.#endQuietly(ready)));
   }
 
   /** Ends all that waits, for good. */
@@ -103,7 +105,7 @@ export class ReadyPool {
         (each) => each.isOver || keyOf(each.ready.kind) !== keyOf(kind),
       )) {
         this.#waiting.splice(this.#waiting.indexOf(one), 1);
-        await this.#options.end(one.ready);
+        await this.#endQuietly(one.ready);
       }
       if (this.#waiting.length >= this.#options.size) return;
       // What is wrong the next who wants one hears: it is restored for them.
@@ -111,6 +113,11 @@ export class ReadyPool {
       if (ready === undefined) return;
       this.#put(ready);
     }
+  }
+
+  async #endQuietly(ready: ReadyVm): Promise<void> {
+    const { end, onProblem } = this.#options;
+    await end(ready).catch((error: unknown) => onProblem?.(error));
   }
 
   #put(ready: ReadyVm): void {

@@ -1,4 +1,5 @@
 import type { Accelerator, StandbyVm, VmDriver } from '@dormouse/vmm';
+import { everyStep } from '../concurrency/every-step.js';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
 import { machineSpec } from '../vm/machine.js';
 import type { VmSlot, VmSlots } from '../vm/vm-slots.js';
@@ -24,6 +25,8 @@ export interface StandbyOptions {
   readonly slots: VmSlots;
   /** How many processes wait, of the shape that was asked for last. */
   readonly size: number;
+  /** Receives what has kept a process that is not needed from being ended. Default: it is dropped. */
+  readonly onProblem?: (error: unknown) => void;
 }
 
 /** VM processes that wait for a saved VM, so that nobody waits for a process to start. */
@@ -46,7 +49,7 @@ export class StandbyPool {
     return found ?? (await this.#start(shape, signal));
   }
 
-  /** Has as many processes wait as shall, of the given shape or the last one asked for. Others go. */
+  /** Has as many processes wait as shall, of the given shape or the last one asked for. Others go. Never rejects. */
   refill(shape?: Shape): Promise<void> {
     this.#wanted = shape ?? this.#wanted;
     this.#filling ??= this.#fill().finally(() => {
@@ -59,7 +62,7 @@ export class StandbyPool {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#filling;
-    await Promise.all(this.#waiting.splice(0).map((one) => this.#end(one)));
+    await Promise.all(this.#waiting.splice(0).map((one) => this.#endQuietly(one)));
   }
 
   /** Process ids of those that wait. */
@@ -74,7 +77,7 @@ export class StandbyPool {
       const stale = this.#waiting.filter((one) => one.isOver || one.shape !== keyOf(shape));
       for (const one of stale) {
         this.#waiting.splice(this.#waiting.indexOf(one), 1);
-        await this.#end(one);
+        await this.#endQuietly(one);
       }
       if (this.#waiting.length >= this.#options.size) return;
       // A host that cannot start one now says so to the next who needs one.
@@ -100,9 +103,12 @@ export class StandbyPool {
     }
   }
 
-  async #end({ vm, slot }: Standby): Promise<void> {
-    await vm.kill();
-    await this.#options.slots.release(slot);
+  async #endQuietly({ vm, slot }: Standby): Promise<void> {
+    const { slots, onProblem } = this.#options;
+    await everyStep(
+      () => vm.kill(),
+      () => slots.release(slot),
+    ).catch((error: unknown) => onProblem?.(error));
   }
 }
 

@@ -29,8 +29,10 @@ export class FrozenTemplates {
         const record = recordSchema.parse(JSON.parse(await readFile(join(dir, name), 'utf8')));
         frozen.#byName.set(name.slice(0, -'.json'.length), record);
       } catch (error) {
+        if (systemErrorCode(error) === 'ENOENT') continue;
+        if (systemErrorCode(error) !== undefined) throw error;
         // Nothing but time is lost: it is frozen again.
-        if (systemErrorCode(error) !== 'ENOENT') await rm(join(dir, name), { force: true });
+        await rm(join(dir, name), { force: true });
       }
     }
     return frozen;

@@ -1,13 +1,13 @@
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { journalOf, sandboxId } from '../testing/journals.js';
+import { sandboxId, specOf } from '../testing/journals.js';
 import { temporaryDirectory } from '../testing/temporary-directory.js';
 import { type Snapshot, Snapshots } from './snapshots.js';
 
 function snapshotOf(name: string): Snapshot {
   const id = `sn${name.padStart(20, '0')}`;
-  const { spec } = journalOf(sandboxId('a'));
+  const spec = specOf(sandboxId('a'));
   const generationId = `gn${name.padStart(26, '0')}`;
   const createdAtMs = 1_767_323_045_678;
   return { version: 1, id, generationId, kind: 'full', spec, sandboxId: sandboxId('a'), createdAtMs };

@@ -1,10 +1,10 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DormouseError } from '@dormouse/errors';
+import { DormouseError, systemErrorCode } from '@dormouse/errors';
 import { replaceFile, syncDirectory } from '@dormouse/rootfs';
 import { z } from 'zod';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
-import { specSchema } from './journal.js';
+import { specSchema } from './journal-file.js';
 
 /** Snapshot ids become file names, so their form is checked wherever a path could be made from one. */
 const SNAPSHOT_ID: RegExp = /^sn[a-z0-9]{20}$/;
@@ -44,7 +44,10 @@ export class Snapshots {
     this.#dir = dir;
   }
 
-  /** @throws DormouseError `snapshot_corrupt`: a record cannot be read, so nobody knows what it keeps */
+  /**
+   * @throws DormouseError `snapshot_corrupt`: a record cannot be understood, so that it is not known what it keeps; the
+   *   system error of one that cannot be read now
+   */
   static async open(dir: string): Promise<Snapshots> {
     const snapshots = new Snapshots(dir);
     await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -55,6 +58,8 @@ export class Snapshots {
         const snapshot = snapshotSchema.parse(JSON.parse(await readFile(path, 'utf8')));
         snapshots.#byId.set(snapshot.id, snapshot);
       } catch (cause) {
+        // A file that cannot be read now may be sound.
+        if (systemErrorCode(cause) !== undefined) throw cause;
         throw new DormouseError('snapshot_corrupt', `the record ${path} cannot be understood`, {
           cause,
           suggestion: 'Move the file away to go on without that snapshot.',

@@ -2,6 +2,7 @@ import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { Guest, GuestLink } from '@dormouse/guest-link';
 import type { DiskBacking } from '@dormouse/snapshot';
 import type { Accelerator, MicroVm } from '@dormouse/vmm';
+import { everyStep } from '../concurrency/every-step.js';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
 import type { Disk } from '../disk/disk.js';
 import type { SandboxEnvironment } from '../environment.js';
@@ -48,7 +49,7 @@ export async function bootVm(
       } catch (thrown) {
         const error = fromUnknown(thrown);
         await slots.clear(slot);
-        await layers.remove(disk.layers);
+        await layers.removeTop(disk);
         if (signal.aborted) throw new DormouseError('cancelled', 'the boot was cancelled', { cause: error });
         if (error.code === 'missing_tool') throw error;
         if (attempt === BOOT_ATTEMPTS) throw lastFailure(attempt, error);
@@ -56,8 +57,12 @@ export async function bootVm(
       }
     }
   } catch (error) {
-    await layers.remove(disk?.layers ?? []);
-    await slots.release(slot);
+    await everyStep(
+      () => slots.release(slot),
+      () => (disk === undefined ? undefined : layers.removeTop(disk)),
+    ).catch((problem: unknown) => {
+      environment.log.warn({ err: fromUnknown(problem) }, 'could not free all that a failed boot has held');
+    });
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { Manifest } from '@dormouse/snapshot';
+import type { MicroVm } from '@dormouse/vmm';
 import type { Disk } from '../disk/disk.js';
 import { parentsOf } from '../disk/parents.js';
 import type { SandboxEnvironment } from '../environment.js';
@@ -16,10 +17,16 @@ import {
 /** A checkpoint, and what its sandbox does about it. */
 export interface CheckpointRequest extends Freezable {
   readonly kind: Manifest['kind'];
-  /** The disk has changed, or is about to; recorded before it is used. */
+  /** Gives up what may take long. The VM runs on then. */
+  readonly signal: AbortSignal;
+  /** The disk is about to change; recorded before it is used. */
   readonly onDisk: (disk: Disk) => Promise<void>;
-  /** The VM stands still and shall go on, with an error when the checkpoint has failed. False: it has ended. */
-  readonly onStanding: (error: DormouseError | undefined) => Promise<boolean>;
+  /** The VM does not have the new layer: its disk is as it was. */
+  readonly onDiskUnchanged: (disk: Disk) => Promise<void>;
+  /** The VM stands still and shall go on, with an error when the checkpoint has failed. */
+  readonly onStanding: (error: DormouseError | undefined) => Promise<void>;
+  /** The VM does not say which layer it writes to: it must be ended, and neither layer removed. */
+  readonly onLost: () => void;
   /** The moment is kept; recorded before anybody could collect it. */
   readonly onKept: (manifest: Manifest, disk: Disk) => Promise<void>;
 }
@@ -35,7 +42,7 @@ export interface Checkpointed {
  * Keeps the present moment of a running VM, which stands still while devices and memory are captured, and goes on with
  * a new disk layer. What it takes to make the moment durable happens while it runs.
  *
- * When this fails after the layer was changed the disk has one layer more, which the next moment takes along.
+ * When this fails after the layer was changed the disk has one layer more, which the next generation takes along.
  *
  * @throws DormouseError `no_space`, `pause_failed`, `guest_unreachable`
  */
@@ -58,7 +65,8 @@ async function keepMoment(
     return await store.begin(parentsOf(request));
   });
   const next = await layers.onTop(disk, spec.diskBytes, slot.user);
-  let isPushed = false;
+  const nextPath = layers.path(next.layers[0]!);
+  let pushed: 'no' | 'yes' | 'unclear' = 'no';
   let captured: Captured;
   let stoppedAtMs = performance.now();
   try {
@@ -69,26 +77,33 @@ async function keepMoment(
     stoppedAtMs = performance.now();
     const devices = await phase('freeze', () => vm.freeze());
     await onStep?.('frozen');
-    await vm.pushLayer(layers.path(next.layers[0]!)).catch((thrown: unknown) => {
+    pushed = 'unclear';
+    await vm.pushLayer(nextPath).catch((thrown: unknown) => {
       const cause = fromUnknown(thrown);
       throw new DormouseError('pause_failed', `the VM did not take a new disk layer: ${cause.message}`, {
         cause,
       });
     });
-    isPushed = true;
+    pushed = 'yes';
     await onStep?.('layer-pushed');
     captured = await phase('capture', () =>
       kind === 'full'
-        ? captureVm(environment, request, draft, devices)
+        ? captureVm(environment, request, draft, devices, request.signal)
         : captureDisk(environment, request, draft),
     );
     await onStep?.('captured');
   } catch (thrown) {
     const error = fromUnknown(thrown);
+    // A push that has failed may have happened all the same: the VM knows which layer it writes to.
+    if (pushed === 'unclear') pushed = await isTop(vm, nextPath);
+    if (pushed === 'unclear') {
+      request.onLost();
+      throw error;
+    }
     await request.onStanding(error);
-    if (!isPushed) {
-      await request.onDisk(disk);
-      await layers.remove(next.layers.slice(0, 1));
+    if (pushed === 'no') {
+      await request.onDiskUnchanged(disk);
+      await layers.removeTop(next);
     }
     throw error;
   }
@@ -101,4 +116,13 @@ async function keepMoment(
   };
   const manifest = await phase('commit', () => captured.commit({ onCommitted }));
   return { manifest, stoppedMs };
+}
+
+/** Whether a VM writes to a layer. */
+async function isTop(vm: MicroVm, path: string): Promise<'no' | 'yes' | 'unclear'> {
+  try {
+    return (await vm.topLayer()) === path ? 'yes' : 'no';
+  } catch {
+    return 'unclear';
+  }
 }

@@ -8,6 +8,8 @@ import { captureDisk, captureVm, checkFreezeRoom, type Freezable, holdGuest } fr
 /** A pause, and what its sandbox does about it. */
 export interface PauseRequest extends Freezable {
   readonly kind: Manifest['kind'];
+  /** Gives up what may take long. The VM runs on then. */
+  readonly signal: AbortSignal;
   /** The generation that is to come; recorded before anything stands still. */
   readonly onBegun: (generationId: string) => Promise<void>;
   /** The VM may stand still and must run on. */
@@ -31,6 +33,10 @@ export async function pauseVm(
     await checkFreezeRoom(config.dataDir, slot.memoryPath);
     return await store.begin(parentsOf(request));
   });
+  let isCommitted = false;
+  const onCommitted = async (): Promise<void> => {
+    isCommitted = true;
+  };
   try {
     await request.onBegun(draft.id);
     await onStep?.('freeze-begun');
@@ -40,14 +46,24 @@ export async function pauseVm(
     await onStep?.('frozen');
     const captured = await phase('capture', () =>
       kind === 'full'
-        ? captureVm(environment, request, draft, devices)
+        ? captureVm(environment, request, draft, devices, request.signal)
         : captureDisk(environment, request, draft),
     );
     await onStep?.('captured');
-    await phase('commit', () => captured.commit());
+    await phase('commit', () => captured.commit({ onCommitted }));
   } catch (thrown) {
     const error = fromUnknown(thrown);
-    await draft.abandon();
+    if (isCommitted) {
+      environment.log.warn({ err: error }, 'a pause goes forward: its generation is durable');
+      return { generationId: draft.id };
+    }
+    // What is left of the draft goes with the next start of the store.
+    await draft.abandon().catch((problem: unknown) => {
+      environment.log.warn(
+        { err: fromUnknown(problem) },
+        'could not remove a generation that was not finished',
+      );
+    });
     await request.onFailed(error);
     throw error;
   }

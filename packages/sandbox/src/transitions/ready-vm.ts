@@ -1,6 +1,7 @@
 import { DormouseError } from '@dormouse/errors';
 import { Guest } from '@dormouse/guest-link';
 import type { Pin } from '@dormouse/snapshot';
+import { everyStep } from '../concurrency/every-step.js';
 import type { SandboxEnvironment } from '../environment.js';
 import type { ReadyKind, ReadyVm } from '../pools/ready-pool.js';
 import { restoreVm } from './restore.js';
@@ -49,9 +50,11 @@ export async function endReady(
   { started, pin }: Pick<ReadyVm, 'started'> & { readonly pin?: Pin },
 ): Promise<void> {
   const { link, vm, slot, disk } = started;
-  link.drop(new DormouseError('cancelled', 'the sandbox that waited is not needed'));
-  await vm.kill();
-  await slots.release(slot);
-  await layers.remove(disk.layers);
-  pin?.[Symbol.dispose]();
+  await everyStep(
+    () => link.drop(new DormouseError('cancelled', 'the sandbox that waited is not needed')),
+    () => vm.kill(),
+    () => slots.release(slot),
+    () => layers.removeTop(disk),
+    () => pin?.[Symbol.dispose](),
+  );
 }

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import { Guest } from '@dormouse/guest-link';
-import type { PageServer, Served } from '@dormouse/page-server';
+import type { MemoryServer, Served } from '@dormouse/page-server';
+import type { MicroVm } from '@dormouse/vmm';
+import { everyStep, UndoList } from '../concurrency/every-step.js';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
 import type { Disk } from '../disk/disk.js';
 import type { SandboxEnvironment } from '../environment.js';
@@ -14,6 +16,8 @@ import { greetGuest } from './boot.js';
 
 /** A restored guest answers within half a second; the bound is for a host that swaps. */
 const GREET_TIMEOUT_MS = 60_000;
+/** A page server notices at once that its VM has ended, unless it hangs. */
+const PAGE_SERVER_PATIENCE_MS = 5_000;
 
 /** What to restore. */
 export interface RestoreRequest {
@@ -46,7 +50,7 @@ async function prepareAndRun(
   signal: AbortSignal,
   phase: PhaseRunner<'restore'>,
 ): Promise<StartedVm> {
-  const { store, layers, pageServers, standbyPool, onStep } = environment;
+  const { store, layers, pageServers, standbyPool, log, onStep } = environment;
   const { generationId, spec } = request;
   using _pin = store.pin(generationId);
   await onStep?.('resume-begun');
@@ -55,29 +59,32 @@ async function prepareAndRun(
     .verify(generationId)
     .then((manifest) => assertSameMachine(environment, manifest, spec));
   verifying.catch(() => {});
-  const undo: (() => Promise<void>)[] = [];
+  // The VM first: its guest must not run on when the page server lets go of it.
+  const undo = new UndoList();
   try {
     const parts = await phase('prepare', async () => {
       const standby = await standbyPool.take(spec, signal);
-      undo.push(() => endStandby(environment, standby));
-      const [disk, server] = await Promise.all([
+      undo.add(() => endStandby(environment, standby));
+      // Both have come, or failed, before anything is given back: what comes late would have no owner.
+      const [disk, server] = await allSettled(
         layers.onBase({ kind: 'generation', id: generationId }, standby.slot.user).then((made) => {
-          undo.push(() => layers.remove(made.layers));
+          undo.add(() => layers.removeTop(made));
           return made;
         }),
         pageServers.acquire().then((acquired) => {
-          undo.push(() => pageServers.release(acquired));
+          undo.add(() => pageServers.release(acquired));
           return acquired;
         }),
-      ]);
+      );
       await verifying;
       return { standby, disk, server };
     });
     await onStep?.('standby-ready');
     return await run(environment, request, parts, signal, phase);
   } catch (thrown) {
-    // The VM first: its guest must not run on when the page server lets go of it.
-    for (const step of undo) await step();
+    await undo.run((problem) =>
+      log.warn({ err: fromUnknown(problem) }, 'could not free all that a failed restore has held'),
+    );
     void standbyPool.refill();
     // What is wrong with the generation explains whatever else has failed.
     const error = fromUnknown(
@@ -97,7 +104,7 @@ async function prepareAndRun(
 interface Parts {
   readonly standby: Standby;
   readonly disk: Disk;
-  readonly server: PageServer;
+  readonly server: MemoryServer;
 }
 
 async function run(
@@ -120,7 +127,9 @@ async function run(
     throw new DormouseError('restore_failed', 'the VM ended while it was being restored');
   });
   ended.catch(() => {});
-  await phase('load', () => Promise.race([serving.running, ended]));
+  endWithVm(vm, server, serving.loaded);
+  using aborted = abortion(signal);
+  await phase('load', () => Promise.race([serving.running, ended, aborted.never]));
   const filling = phase('fill', () => serving.loaded);
   filling.catch(() => {});
   await onStep?.('running');
@@ -149,6 +158,37 @@ async function run(
   return { slot, vm, link, disk, loading };
 }
 
+/** A page server whose VM has ended has nothing to serve. One that does not notice is ended. */
+function endWithVm(vm: MicroVm, server: MemoryServer, loaded: Promise<unknown>): void {
+  const settled = loaded.then(
+    () => {},
+    () => {},
+  );
+  void vm.exited.then(async () => {
+    const late = setTimeout(() => void server.kill(), PAGE_SERVER_PATIENCE_MS);
+    await settled;
+    clearTimeout(late);
+  });
+}
+
+/** `never` rejects when the signal fires, and never resolves. */
+function abortion(signal: AbortSignal): Disposable & { readonly never: Promise<never> } {
+  let onAbort = (): void => {};
+  const never = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(new DormouseError('cancelled', 'the restore was cancelled'));
+  });
+  never.catch(() => {});
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return { never, [Symbol.dispose]: () => signal.removeEventListener('abort', onAbort) };
+}
+
+/** Waits for both, and throws the first error only then. */
+async function allSettled<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly [A, B]> {
+  await Promise.allSettled([a, b]);
+  return [await a, await b];
+}
+
 /** Rejects when the other does; never resolves. */
 function failure(promise: Promise<unknown>): Promise<never> {
   return promise.then(() => new Promise<never>(() => {}));
@@ -158,7 +198,7 @@ function failure(promise: Promise<unknown>): Promise<never> {
 async function afterwards(
   environment: SandboxEnvironment,
   generationId: string,
-  server: PageServer,
+  server: MemoryServer,
   served: Served,
 ): Promise<Served> {
   const { store, pageServers, standbyPool, log } = environment;
@@ -177,7 +217,9 @@ async function afterwards(
   return served;
 }
 
-async function endStandby({ slots }: SandboxEnvironment, { vm, slot }: Standby): Promise<void> {
-  await vm.kill();
-  await slots.release(slot);
+function endStandby({ slots }: SandboxEnvironment, { vm, slot }: Standby): Promise<void> {
+  return everyStep(
+    () => vm.kill(),
+    () => slots.release(slot),
+  );
 }

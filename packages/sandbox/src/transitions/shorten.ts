@@ -41,13 +41,18 @@ export async function shorten(
   const backing = chain.find((below) => below.kind === 'image' || keep.includes(below.id))!;
   const layer = layers.newId();
   try {
-    await flattenLayer(store.path(generationId, 'disk.qcow2'), layers.path(layer), {
-      path: layers.basePath(backing),
-      format: backing.kind === 'image' ? 'raw' : 'qcow2',
-    });
+    await flattenLayer(
+      store.path(generationId, 'disk.qcow2'),
+      layers.path(layer),
+      {
+        path: layers.basePath(backing),
+        format: backing.kind === 'image' ? 'raw' : 'qcow2',
+      },
+      signal,
+    );
     await flatten(store, generationId, { ...common, disk: { path: layers.path(layer), backing } });
   } finally {
-    await layers.remove([layer]);
+    await layers.remove(layer);
   }
 }
 

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { systemErrorCode } from '@dormouse/errors';
 
 /**
  * Processes that were started for a sandbox, found by the run directory on their command line. Needed where a crash
@@ -10,10 +11,20 @@ export async function processesOf(runDir: string): Promise<readonly number[]> {
   for (const name of await readdir('/proc')) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
-    if (commandLine.includes(needle)) found.push(pid);
+    if ((await commandLineOf(pid)).includes(needle)) found.push(pid);
   }
   return found;
+}
+
+/** Empty for a process that has ended. Throws where it cannot be read: the process may be one of those looked for. */
+async function commandLineOf(pid: number): Promise<string> {
+  try {
+    return await readFile(`/proc/${pid}/cmdline`, 'latin1');
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH') return '';
+    throw error;
+  }
 }
 
 /** Ends every process that was started for a sandbox and waits until none is left. */

@@ -1,10 +1,10 @@
 import type { Manifest } from '@dormouse/snapshot';
 import type { VmDriver } from '@dormouse/vmm';
 import { expect, test } from 'vitest';
-import { journalOf, sandboxId } from '../testing/journals.js';
+import { sandboxId, specOf } from '../testing/journals.js';
 import { assertSameMachine, machineFacts, pageCountOf } from './machine.js';
 
-const { spec } = journalOf(sandboxId('a'));
+const spec = specOf(sandboxId('a'));
 const never = () => Promise.reject(new Error('nobody starts a VM in this test'));
 const driver: VmDriver = {
   facts: async (accelerator) => ({ vmm: 'qemu', accelerator }),

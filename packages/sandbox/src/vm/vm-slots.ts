@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { chown, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VmUser } from '@dormouse/vmm';
 import { guestMemoryDir, type HostConfig, vmSlotsDir } from '../config/host-config.js';
 import { endProcessesOf } from './leftovers.js';
-import { canChangeUser, VmUserPool, vmUser } from './vm-users.js';
+import { canChangeUser, VM_UIDS, VmUserPool, vmUser } from './vm-users.js';
 
 /** What a journal keeps of a slot. */
 export interface VmSlotRecord {
@@ -95,6 +95,20 @@ export class VmSlots {
     }
     for (const name of await readdir(guestMemoryDir(this.#config))) {
       if (!known.has(name)) await rm(join(guestMemoryDir(this.#config), name), { force: true });
+    }
+  }
+
+  /**
+   * Keeps every place that is none of these: its sandbox is not known, and may be found again. Its user is given to no
+   * other VM.
+   */
+  async adoptOthers(known: ReadonlySet<string>): Promise<void> {
+    const dir = vmSlotsDir(this.#config);
+    await mkdir(dir, { recursive: true, mode: 0o711 });
+    for (const name of await readdir(dir)) {
+      if (known.has(name)) continue;
+      const { uid } = await stat(join(dir, name, 'run')).catch(() => ({ uid: 0 }));
+      if (uid >= VM_UIDS.first && uid <= VM_UIDS.last) this.#users?.adopt(uid);
     }
   }
 

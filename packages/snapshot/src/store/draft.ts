@@ -1,7 +1,7 @@
 import { chmod, chown, constants, copyFile, link, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
-import { storageError, subjectOf } from '../errors.js';
+import { corrupt, storageError, subjectOf } from '../errors.js';
 import type { CaptureTarget } from '../memory/capture.js';
 import type { PageCounts } from '../page-map/memory-diff.js';
 import { decodePageMap } from '../page-map/page-map-codec.js';
@@ -121,17 +121,27 @@ export class GenerationDraft implements AsyncDisposable {
     );
   }
 
+  /** Removes files of a capture that failed, so that another can take its place. */
+  async discard(...names: readonly DraftFile[]): Promise<void> {
+    for (const name of names) await rm(this.path(name), { force: true });
+  }
+
   /**
    * Takes a finished file in, by a second name for it: abandoning the draft takes nothing away from whoever made it.
    * From the commit on it belongs to the store and is read only, under both names. A file of another file system is
    * copied.
+   *
+   * @throws DormouseError `snapshot_corrupt`: there is no such file; `no_space`
    */
   async adopt(name: DraftFile, path: string): Promise<void> {
     await this.#attempt(`adopting ${name}`, async () => {
       try {
         await link(path, this.path(name));
       } catch (error) {
-        if (systemErrorCode(error) !== 'EXDEV') throw error;
+        const code = systemErrorCode(error);
+        if (code === 'ENOENT')
+          throw corrupt(subjectOf(name, this.id), `comes from ${path}, which is missing`, error);
+        if (code !== 'EXDEV') throw error;
         await copyFile(path, this.path(name), constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
       }
     });

@@ -6,6 +6,8 @@ import { z } from 'zod';
 /** Longest line QMP is believed: answers we ask for are a few kilobytes. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
 const CONNECT_POLL_MS = 5;
+/** Errors of connecting that are this process's own. */
+const OUR_OWN_LACK: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EAGAIN']);
 const DEFAULT_COMMAND_TIMEOUT_MS = 30_000;
 
 const greeting = z.object({
@@ -193,6 +195,8 @@ async function connectWithRetry(path: string, timeoutMs: number, signal?: AbortS
       return await connectOnce(path);
     } catch (error) {
       const code = systemErrorCode(error);
+      // What this process lacks (descriptors, memory) says nothing about the VM.
+      if (code !== undefined && OUR_OWN_LACK.has(code)) throw error;
       const notYet = code === 'ENOENT' || code === 'ECONNREFUSED';
       if (!notYet || performance.now() > deadline) {
         throw new DormouseError(

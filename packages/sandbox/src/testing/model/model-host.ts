@@ -1,0 +1,194 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { imagePath } from '@dormouse/rootfs';
+import {
+  generationsDir,
+  guestMemoryDir,
+  type HostConfig,
+  layersDir,
+  sandboxesDir,
+  vmSlotsDir,
+} from '../../config/host-config.js';
+import { newSandboxId, type SandboxRequest } from '../../config/sandbox-spec.js';
+import type { HostEnvironment } from '../../environment.js';
+import { SandboxHost } from '../../host/sandbox-host.js';
+import { ModelMachines } from './model-driver.js';
+import type { Content, ModelVm } from './model-vm.js';
+
+const IMAGE_ID = 'img0123456789abcdefghij';
+const MEMORY_MB = 128;
+const DISK_BYTES = 1_048_576;
+
+export const MODEL_REQUEST: SandboxRequest = { template: 'base', envs: {}, internet: false };
+
+/** Everything that a host has made, by name. */
+export interface ModelRemains {
+  readonly sandboxes: readonly string[];
+  readonly memory: readonly string[];
+  readonly slots: readonly string[];
+  readonly layers: readonly string[];
+  readonly generations: readonly string[];
+  readonly vms: number;
+}
+
+/** What a host without sandboxes has. */
+export const NO_REMAINS: ModelRemains = {
+  sandboxes: [],
+  memory: [],
+  slots: [],
+  layers: [],
+  generations: [],
+  vms: 0,
+};
+
+/** A host whose VMs are models: real journals, layers and generations, in milliseconds. */
+export class ModelHost implements AsyncDisposable {
+  readonly config: HostConfig;
+  readonly machines: ModelMachines = new ModelMachines();
+  /** What the host has warned of. */
+  readonly warnings: string[] = [];
+  readonly #options: Partial<HostEnvironment>;
+  readonly #remove: () => Promise<void>;
+  #host: SandboxHost | undefined;
+
+  private constructor(config: HostConfig, options: Partial<HostEnvironment>, remove: () => Promise<void>) {
+    this.config = config;
+    this.#options = options;
+    this.#remove = remove;
+  }
+
+  /** @param dataDir default: a directory in memory, where syncing costs nothing; gone when the host is disposed */
+  static async open(options: Partial<HostEnvironment> = {}, dataDir?: string): Promise<ModelHost> {
+    const root = dataDir ?? (await mkdtemp('/dev/shm/dormouse-model-'));
+    const config: HostConfig = {
+      dataDir: root,
+      assetsDir: root,
+      memoryDir: join(root, 'shm'),
+      agentPath: '/nonexistent',
+      accelerator: 'tcg',
+    };
+    const model = new ModelHost(config, options, async () => {
+      if (dataDir === undefined) await rm(root, { recursive: true, force: true });
+    });
+    await putTemplate(config);
+    await model.reopen();
+    return model;
+  }
+
+  /** As opened last. */
+  get host(): SandboxHost {
+    if (this.#host === undefined) throw new Error('the host is not open');
+    return this.#host;
+  }
+
+  /** Opens the host again, as the next agent would after the last one has died without a word. */
+  async reopen(): Promise<SandboxHost> {
+    await this.#host?.release();
+    this.#host = undefined;
+    this.#host = await SandboxHost.open({
+      config: this.config,
+      driver: this.machines,
+      accelerator: 'tcg',
+      kernel: { version: '6.1.0', vmlinuxPath: '/vmlinux', initramfsPath: '/initramfs' },
+      memoryServers: this.machines.servers(),
+      log: {
+        info: () => {},
+        warn: ({ err }, message) =>
+          this.warnings.push(err instanceof Error ? `${message}: ${err.message}` : message),
+      },
+      retryPauseMs: 1,
+      ...this.#options,
+    });
+    return this.#host;
+  }
+
+  /** A sandbox that runs and remembers a word. */
+  async create(word = 'first'): Promise<string> {
+    const id = newSandboxId();
+    await this.host.create(id, 1, MODEL_REQUEST);
+    this.remember(id, word);
+    return id;
+  }
+
+  /** The VM of a sandbox that has one. */
+  vm(id: string): ModelVm {
+    const vm = this.machines.find(this.host.get(id).vmPid);
+    if (vm === undefined) throw new Error(`sandbox ${id} has no VM`);
+    return vm;
+  }
+
+  remember(id: string, word: string): void {
+    this.vm(id).remember(word);
+  }
+
+  /** What a sandbox remembers. One that is paused is resumed first. */
+  async content(id: string): Promise<Content> {
+    const { journal } = this.host.get(id);
+    if (journal.state === 'paused') await this.host.resume(id, journal.generation + 1);
+    return this.vm(id).content();
+  }
+
+  async pause(id: string, kind: 'full' | 'disk' = 'full'): Promise<void> {
+    await this.host.pause(id, Number.MAX_SAFE_INTEGER, kind);
+  }
+
+  async resume(id: string): Promise<void> {
+    await this.host.resume(id, this.host.get(id).journal.generation + 1);
+  }
+
+  async snapshot(id: string): Promise<string> {
+    const snapshotId = newSandboxId().replace('sb', 'sn');
+    await this.host.createSnapshot(snapshotId, id, 'full');
+    return snapshotId;
+  }
+
+  /** A sandbox that begins with a snapshot. */
+  async spawn(snapshotId: string): Promise<string> {
+    const id = newSandboxId();
+    await this.host.create(id, 1, { ...MODEL_REQUEST, snapshotId });
+    return id;
+  }
+
+  async remains(): Promise<ModelRemains> {
+    return {
+      sandboxes: await readdir(sandboxesDir(this.config)),
+      memory: await readdir(guestMemoryDir(this.config)),
+      slots: await readdir(vmSlotsDir(this.config)),
+      layers: await readdir(layersDir(this.config)),
+      generations: (await readdir(generationsDir(this.config))).filter((name) => name !== '.stamps'),
+      vms: this.machines.alive.length,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.machines.cutPower();
+    await this.#host?.release();
+    await this.#remove();
+  }
+}
+
+async function putTemplate({ assetsDir }: HostConfig): Promise<void> {
+  const record = {
+    name: 'base',
+    imageId: IMAGE_ID,
+    recipeHash: '',
+    description: '',
+    user: 'user',
+    vcpus: 1,
+    memoryMb: MEMORY_MB,
+    diskBytes: DISK_BYTES,
+    sizeBytes: 0,
+    createdAt: '2026-01-02T03:04:05.678Z',
+  };
+  await mkdir(join(assetsDir, 'templates'), { recursive: true });
+  await writeFile(join(assetsDir, 'templates', 'base.json'), JSON.stringify(record));
+  const image = imagePath(assetsDir, IMAGE_ID);
+  await mkdir(dirname(image), { recursive: true });
+  await writeFile(image, Buffer.alloc(DISK_BYTES));
+}
+
+/** The content of a guest that remembers these words. */
+export function words(...all: readonly string[]): Content {
+  const text = all.map((word) => `${word} `).join('');
+  return { memory: text, devices: text, disk: text };
+}
