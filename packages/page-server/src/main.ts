@@ -10,9 +10,12 @@ import { serve } from './serve.js';
  */
 let busy = false;
 
-/** Reports to the process that started this one, where that still runs. */
+/**
+ * Reports to the process that started this one, where that still runs. One that ends at this very time makes sending
+ * fail, which must not end a process that a guest depends on.
+ */
 function tell(message: Message): void {
-  if (process.connected) process.send?.(message);
+  if (process.connected) process.send?.(message, () => {});
 }
 
 async function work(job: Job): Promise<Message> {

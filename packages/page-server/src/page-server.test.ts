@@ -1,15 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GenerationStore, openMemory } from '@dormouse/snapshot';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { PageServer } from './page-server.js';
+import { capture } from './capture.js';
+import { PageServer, type Patience } from './page-server.js';
 import { PageServerPool } from './page-server-pool.js';
 
 const PAGE_BYTES = 4096;
 const PAGES = 64;
 const MACHINE = { vmm: 'none' };
+/** Devices of a guest of this size, as QEMU has saved them. */
+const RECORDED = new URL('../../qemu-stream/src/testing/fixtures/devices.bin', import.meta.url);
+const RECORDED_BYTES = 256 * 1024 * 1024;
 
 let dir: string;
 let store: GenerationStore;
@@ -90,6 +96,92 @@ describe('a page server', () => {
     await draft.abandon();
   });
 });
+
+describe('hazard 7: a page server that hangs without ending', () => {
+  const PATIENCE = { pingIntervalMs: 20, silenceLimitMs: 200 };
+
+  test('while it serves is ended, and the restore fails', async () => {
+    const { server, loaded, socket } = await serving(PATIENCE);
+    process.kill(server.pid, 'SIGSTOP');
+    await expect(loaded).rejects.toMatchObject({
+      code: 'restore_failed',
+      message: 'the page server ended in the middle of its work',
+    });
+    await expect.poll(() => isAlive(server.pid)).toBe(false);
+    socket.destroy();
+  });
+
+  test('while it serves, and answers, is left alone', async () => {
+    const { server, loaded, socket } = await serving(PATIENCE);
+    const result = await Promise.race([
+      loaded.catch(() => 'failed'),
+      new Promise((resolve) => setTimeout(() => resolve('serves'), 1_000)),
+    ]);
+    expect(result).toBe('serves');
+    loaded.catch(() => {});
+    await server.kill();
+    socket.destroy();
+  });
+
+  test('while it captures is ended by the signal', async () => {
+    const server = await PageServer.start();
+    const draft = await store.begin();
+    const abort = new AbortController();
+    const job = { root: store.root, ramPath: '/dev/zero', pageCount: 2 ** 24, into: draft.captureTarget };
+    const capturing = server.capture(job, abort.signal);
+    process.kill(server.pid, 'SIGSTOP');
+    abort.abort();
+    await expect(capturing).rejects.toMatchObject({ code: 'pause_failed' });
+    await expect.poll(() => isAlive(server.pid)).toBe(false);
+    await draft.abandon();
+  });
+});
+
+test('hazard 7: a page server whose restore fails after its agent has died keeps its connection until the VM ends', async () => {
+  const { server, loaded, socket } = await serving();
+  server.letGo();
+  const closed = once(socket, 'close').then(() => 'closed');
+  // A request for a block that there is none of fails the restore.
+  socket.write(Buffer.from('000300110000000000000000000010000474776f73', 'hex'));
+  const later = new Promise((resolve) => setTimeout(() => resolve('open'), 1_000));
+  expect(await Promise.race([closed, later])).toBe('open');
+  expect(isAlive(server.pid)).toBe(true);
+  socket.destroy();
+  await expect.poll(() => isAlive(server.pid), { timeout: 10_000 }).toBe(false);
+  await expect(loaded).rejects.toMatchObject({ code: 'restore_failed' });
+});
+
+/** A page server in the middle of a restore: what it has sent is read, and the VM says nothing. */
+async function serving(patience?: Patience) {
+  const ramPath = join(dir, 'ram');
+  await writeFile(ramPath, randomBytes(PAGE_BYTES));
+  await truncate(ramPath, RECORDED_BYTES);
+  await using draft = await store.begin();
+  const pageCount = RECORDED_BYTES / PAGE_BYTES;
+  const { counts } = capture({
+    kind: 'capture',
+    root: store.root,
+    ramPath,
+    pageCount,
+    into: draft.captureTarget,
+  });
+  await draft.write('device.bin', await readFile(RECORDED));
+  await draft.write('disk.qcow2', Buffer.from('x'));
+  const { id } = await draft.commit({ kind: 'full', machine: MACHINE, counts });
+  const socketPath = join(dir, 'incoming.sock');
+  const listener = createServer();
+  listener.listen(socketPath);
+  await once(listener, 'listening');
+  const connected = once(listener, 'connection') as Promise<[Socket]>;
+  const server = await PageServer.start(patience);
+  const { running, loaded } = server.serve({ root: store.root, generationId: id, socketPath });
+  running.catch(() => {});
+  const [socket] = await connected;
+  listener.close();
+  socket.on('error', () => {});
+  socket.resume();
+  return { server, loaded, socket };
+}
 
 describe('the pool', () => {
   test('hazard 16: has one wait, starts more when they are needed, keeps those a little, and leaves none', async () => {

@@ -222,6 +222,24 @@ describe('a request', () => {
     expect(await next(vm)).toBe(shown(hex(slice(6, '00000003'))));
   });
 
+  test('hazard 7: the end follows the last answer, also when nothing else comes from the VM any more', async () => {
+    // More pages of zeros than four answers hold: they are sent only because they are asked for.
+    const zeros = 4 * 16 + 8;
+    const { vm, done } = await running([1, ...Array.from({ length: zeros }, () => 0)]);
+    vm.pong(0);
+    await vm.idle();
+    vm.stopReading();
+    const requests = Array.from({ length: zeros }, (_, each) => request((each + 1) * 4096, 4096, 'ram'));
+    // The pong of the last slice comes together with the requests, and is the last word of the VM.
+    vm.say(Buffer.concat([...requests, message(2, u32(1))]));
+    await vm.idle();
+    vm.read();
+    await vm.idle();
+    expect(shown(vm.unread).endsWith(shown(hex('03 00000002', FOOTER, '00')))).toBe(true);
+    vm.shut(0);
+    expect((await done).requests).toBe(zeros);
+  });
+
   test('hazard 12: a flood of them, and an end that does not read, hold few pages in memory', async () => {
     const contents = Array.from({ length: 2000 }, () => 7);
     const { vm, pages, done } = await running(contents);
