@@ -3,10 +3,11 @@ import { mkdir, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assetPaths } from './assets.js';
 import { commitByRename, syncDirectory, syncFile } from './commit.js';
+import { isRecorded, recordImage } from './image-record.js';
 import type { ProgressListener } from './progress.js';
 import type { Recipe } from './recipe.js';
 import { run } from './run.js';
-import { putTemplate, readTemplate, recipeHash, type Template } from './template.js';
+import { imagePath, putTemplate, readTemplate, recipeHash, type Template } from './template.js';
 
 const MIB = 1024 * 1024;
 const BUILD_TIMEOUT_MS = 30 * 60_000;
@@ -43,6 +44,9 @@ export async function buildTemplate(
   const present = await readTemplate(assetsDir, recipe.name);
   if (present?.recipeHash === recipeHash(recipe) && options.rebuild !== true) {
     onProgress({ step, status: 'skip' });
+    // Images of earlier versions have no record yet.
+    if (!(await isRecorded(assetsDir, present.imageId)))
+      await recordImage(imagePath(assetsDir, present.imageId));
     if (present.ready === recipe.ready) return present;
     const changed = { ...present, ready: recipe.ready };
     await putTemplate(assetsDir, changed);
@@ -60,6 +64,7 @@ export async function buildTemplate(
     await makeFileSystem(tree, join(image, 'root.ext4'), recipe.diskMb);
     const imageId = `img${randomSuffix()}`;
     const { size, blocks } = await stat(join(image, 'root.ext4'));
+    await recordImage(join(image, 'root.ext4'));
     await syncDirectory(image);
     await commitByRename(image, join(paths.images, imageId));
     const template: Template = {

@@ -1,5 +1,6 @@
 export { replaceFile, syncDirectory, syncFile } from './commit.js';
 export { type BuildOptions, buildTemplate, removeAbandonedBuilds } from './image-builder.js';
+export { verifyImage } from './image-record.js';
 export { ensureKernel, findKernel, type Kernel } from './kernel.js';
 export { createLayer, flattenLayer, type LayerBacking } from './layer.js';
 export { type LayerHeader, readLayerHeader } from './layer-header.js';

@@ -72,5 +72,6 @@ test('measuring makes the directory for guest memory, which others may only pass
   const room = await measureRoom(memoryDir, directory.path);
   expect((await stat(memoryDir)).mode & 0o777).toBe(0o711);
   expect(room.memoryTotalBytes).toBeGreaterThanOrEqual(room.memoryFreeBytes);
-  expect(room.diskFreeBytes).toBe(room.memoryFreeBytes);
+  // Both are on one disk, which other processes write to between the two measurements.
+  expect(Math.abs(room.diskFreeBytes - room.memoryFreeBytes)).toBeLessThan(room.memoryTotalBytes / 100);
 });

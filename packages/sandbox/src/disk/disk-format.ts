@@ -1,7 +1,7 @@
 import { link } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DormouseError, systemErrorCode } from '@dormouse/errors';
-import { imagePath, readLayerHeader, syncDirectory } from '@dormouse/rootfs';
+import { imagePath, readLayerHeader, syncDirectory, verifyImage } from '@dormouse/rootfs';
 import type { DiskFormat } from '@dormouse/snapshot';
 import { type HostConfig, layersDir } from '../config/host-config.js';
 import { isLayerFile } from './disk.js';
@@ -17,6 +17,7 @@ export function diskFormat(config: HostConfig): DiskFormat {
     },
     // The directory of all assets may have another path than when the layer was made.
     isImage: (path, imageId) => path.endsWith(imagePath('/', imageId).slice(1)),
+    verifyImage: (imageId) => verifyImage(config.assetsDir, imageId),
     restoreName: async (path, layerPath) => {
       const dir = layersDir(config);
       if (dirname(path) !== dir || !isLayerFile(basename(path))) return false;

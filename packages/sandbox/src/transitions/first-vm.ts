@@ -1,5 +1,6 @@
-import { fromUnknown } from '@dormouse/errors';
+import { fromUnknown, systemErrorCode } from '@dormouse/errors';
 import { Guest } from '@dormouse/guest-link';
+import { verifyImage } from '@dormouse/rootfs';
 import type { SandboxSpec } from '../config/sandbox-spec.js';
 import type { Disk } from '../disk/disk.js';
 import type { SandboxEnvironment, SandboxLog } from '../environment.js';
@@ -38,7 +39,7 @@ export async function firstVm(
   origin: Origin,
 ): Promise<StartedVm> {
   const { spec, consoleLogPath, log, signal } = making;
-  if (origin.kind === 'boot') return await bootFrom(environment, making, { kind: 'image', id: spec.imageId });
+  if (origin.kind === 'boot') return await bootFromImage(environment, making);
   const { id: generationId } = origin;
   if (origin.kind === 'disk') {
     await environment.store.verify(generationId, { diskOnly: true });
@@ -52,8 +53,18 @@ export async function firstVm(
     const error = fromUnknown(thrown);
     if (!origin.orBoot || error.code === 'cancelled' || error.code === 'no_capacity') throw error;
     log.warn({ err: error }, 'the frozen template cannot be restored; booting');
-    return await bootFrom(environment, making, { kind: 'image', id: spec.imageId });
+    return await bootFromImage(environment, making);
   }
+}
+
+/** Boots a sandbox on the image of its template, if that is as it was built. @throws DormouseError as `bootVm` */
+async function bootFromImage(environment: SandboxEnvironment, making: Making): Promise<StartedVm> {
+  const { imageId } = making.spec;
+  await verifyImage(environment.config.assetsDir, imageId).catch((error: unknown) => {
+    // The boot itself says best what is missing.
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  });
+  return await bootFrom(environment, making, { kind: 'image', id: imageId });
 }
 
 /** Boots a sandbox on a disk. @throws DormouseError as `bootVm` */

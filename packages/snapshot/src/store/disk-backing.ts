@@ -14,6 +14,8 @@ export interface DiskFormat {
   backingPathOf(layerPath: string): Promise<string | undefined>;
   /** Whether a path is that of an image's file. */
   isImage(path: string, imageId: string): boolean;
+  /** Requires that an image is as it was built. @throws DormouseError `snapshot_corrupt` */
+  verifyImage(imageId: string): Promise<void>;
   /**
    * Gives a generation's layer back a name that is missing and that a header needs. False when this name is not one
    * that the host hands out.
@@ -48,6 +50,7 @@ export async function requireBacking(
       throw corrupt(subject, `lies on ${named}, which is not image ${backing.id}`);
     }
     if ((await inodeOf(named)) === undefined) throw corrupt(subject, `lies on ${named}, which is missing`);
+    await format.verifyImage(backing.id);
     return;
   }
   const expectedPath = artifactPath(place, backing.id, 'disk.qcow2');

@@ -13,6 +13,7 @@ const NOBODY = { roots: () => [], graceMs: -1 };
 const TEXT_FORMAT: DiskFormat = {
   backingPathOf: async (path) => (await readFile(path, 'utf8')) || undefined,
   isImage: (path, imageId) => path.endsWith(imageId),
+  verifyImage: async () => {},
   restoreName: async (path, layerPath) => {
     if (!path.includes('layers-')) return false;
     await link(layerPath, path);
