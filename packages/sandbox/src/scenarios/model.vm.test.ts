@@ -1,13 +1,23 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
+  type FaultyReal,
+  faultyCheckpoint,
+  faultyDelete,
+  faultyFork,
+  faultyPause,
+  faultyResume,
+  losePageServer,
+  loseVm,
+  restartAgent,
+} from '../testing/faulty-operations.js';
+import {
   checkDeeply,
   create,
   fork,
   type Model,
   type ModelSandbox,
   pause,
-  type Real,
   resume,
   snapshot,
   spawn,
@@ -36,13 +46,13 @@ afterAll(async () => {
   await vm[Symbol.asyncDispose]();
 });
 
-type Command = fc.AsyncCommand<Model, Real>;
+type Command = fc.AsyncCommand<Model, FaultyReal>;
 
 /** An operation on something the model has, chosen by a number. */
 function command<Subject>(
   name: string,
   subjects: (model: Model) => readonly Subject[],
-  run: (model: Model, real: Real, subject: Subject, seed: number) => Promise<void>,
+  run: (model: Model, real: FaultyReal, subject: Subject, seed: number) => Promise<void>,
 ): fc.Arbitrary<Command> {
   return fc.nat().map((seed) => ({
     check: (model) => subjects(model).length > 0,
@@ -102,35 +112,71 @@ const COMMANDS = [
   ),
 ];
 
-test(`hazards 1 to 3 and 19: after ${OPERATIONS} random operations every sandbox has what it must have`, {
+/** What fails, and what a host agent and its machine do to sandboxes. Each is rarer than what works. */
+const FAULTS = [
+  command('faulty pause', running, (_model, real, one, seed) => faultyPause(real, one, seed)),
+  command('faulty resume', paused, (_model, real, one, seed) => faultyResume(real, one, seed)),
+  command(
+    'faulty checkpoint',
+    ({ sandboxes, snapshots }) =>
+      snapshots.length < MAX_SNAPSHOTS ? sandboxes.filter(({ state }) => state === 'running') : [],
+    faultyCheckpoint,
+  ),
+  command('faulty fork', (model) => parents(model).filter(({ state }) => state === 'running'), faultyFork),
+  command('faulty delete', ({ sandboxes }) => (sandboxes.length > 1 ? sandboxes : []), faultyDelete),
+  command(
+    'restart',
+    ({ sandboxes }) => sandboxes.slice(0, 1),
+    (model, real) => restartAgent(model, real),
+  ),
+  command('lose the VM', running, (_model, real, one) => loseVm(real, one)),
+  command('lose the page server', paused, (_model, real, one) => losePageServer(real, one)),
+];
+
+test(`hazards 1 to 5, 16 and 19: after ${OPERATIONS} random operations every sandbox has what it must have`, {
   timeout: PATIENCE_MS,
 }, async () => {
   const done = new Map<string, number>();
   const model: Model = { sandboxes: [], snapshots: [], made: 0 };
-  const { host } = vm;
-  const commands = fc.array(fc.oneof(...COMMANDS), { minLength: OPERATIONS * 4, maxLength: OPERATIONS * 4 });
+  const real: FaultyReal = {
+    get host() {
+      return vm.host;
+    },
+    done,
+    dataDir: vm.config.dataDir,
+    reopen: async () => {
+      await vm.host.release();
+      await vm.reopen();
+    },
+    forgetWarnings: () => vm.warnings.splice(0),
+  };
+  const weighted = [
+    ...COMMANDS.map((arbitrary) => ({ arbitrary, weight: 2 })),
+    ...FAULTS.map((arbitrary) => ({ arbitrary, weight: 1 })),
+  ];
+  const commands = fc.array(fc.oneof(...weighted), { minLength: OPERATIONS * 4, maxLength: OPERATIONS * 4 });
   const [sequence] = fc.sample(commands, { numRuns: 1, ...(SEED === undefined ? {} : { seed: SEED }) });
   const history: string[] = [];
-  await create(model, { host, done });
+  await create(model, real);
   for (const next of sequence!) {
     if (history.length === OPERATIONS) break;
     if (!next.check(model)) continue;
     history.push(String(next));
     try {
-      await next.run(model, { host, done });
+      await next.run(model, real);
     } catch (error) {
-      throw new Error(`after ${history.length} operations, at ${next}:\n${history.slice(-20).join(' ')}`, {
-        cause: error,
-      });
+      const told = [...history.slice(-20), ...vm.warnings.slice(-10)].join('\n');
+      throw new Error(`after ${history.length} operations, at ${next}:\n${told}`, { cause: error });
     }
   }
   for (const one of model.sandboxes) {
-    if (one.state === 'paused') await resume({ host, done }, one);
-    await checkDeeply({ host, done }, one);
+    if (one.state === 'paused') await resume(real, one);
+    await checkDeeply(real, one);
   }
   process.stdout.write(
     `${history.length} operations: ${[...done].map(([k, n]) => `${n} ${k}`).join(', ')}\n`,
   );
+  const { host } = vm;
   for (const { id } of model.snapshots) await host.deleteSnapshot(id);
   for (const { id } of model.sandboxes) await host.destroy(id);
   await host.settled();

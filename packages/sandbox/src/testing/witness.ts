@@ -45,7 +45,8 @@ export class Witness {
   static async start(sandbox: Sandbox): Promise<Witness> {
     const guest = await sandbox.guest();
     await guest.writeFile(PROGRAM_PATH, Buffer.from(WITNESS_PROGRAM));
-    for (const directory of Object.values(DIRECTORIES)) await guest.makeDirectory(directory);
+    const { exitCode } = await runInGuest(guest, `mkdir -p ${Object.values(DIRECTORIES).join(' ')}`);
+    if (exitCode !== 0) throw new Error('the directories of the witness cannot be made');
     const process = await guest.startProcess({
       argv: ['python3', '-u', PROGRAM_PATH, String(PORT), String(REGION_PAGES)],
     });

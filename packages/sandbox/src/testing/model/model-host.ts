@@ -59,20 +59,27 @@ export class ModelHost implements AsyncDisposable {
 
   /** @param dataDir default: a directory in memory, where syncing costs nothing; gone when the host is disposed */
   static async open(options: Partial<HostEnvironment> = {}, dataDir?: string): Promise<ModelHost> {
-    const root = dataDir ?? (await mkdtemp('/dev/shm/dormouse-model-'));
+    const memoryDir = await mkdtemp('/dev/shm/dormouse-model-');
+    const root = dataDir ?? join(memoryDir, 'data');
     const config: HostConfig = {
       dataDir: root,
       assetsDir: root,
-      memoryDir: join(root, 'shm'),
+      memoryDir,
       agentPath: '/nonexistent',
       accelerator: 'tcg',
     };
     const model = new ModelHost(config, options, async () => {
-      if (dataDir === undefined) await rm(root, { recursive: true, force: true });
+      await rm(memoryDir, { recursive: true, force: true });
     });
     await putTemplate(config);
     await model.reopen();
     return model;
+  }
+
+  /** The host agent dies, or its machine loses its power: nothing of it runs any more. */
+  async die(): Promise<void> {
+    await this.#host?.release();
+    this.#host = undefined;
   }
 
   /** As opened last. */
@@ -98,6 +105,8 @@ export class ModelHost implements AsyncDisposable {
       },
       retryPauseMs: 1,
       ...this.#options,
+      // What a model writes into a layer lies behind its clusters, where qemu-img does not look: layers are not merged.
+      chains: { ...this.#options.chains, maxLayers: Number.POSITIVE_INFINITY },
     });
     return this.#host;
   }
