@@ -13,7 +13,7 @@ import {
 import { type Checkpointed, checkpoint } from '../transitions/checkpoint.js';
 import type { Freezable } from '../transitions/freeze.js';
 import { pauseVm } from '../transitions/pause.js';
-import { goOn, type LiveVm } from '../vm/live-vm.js';
+import { goOn, hasEnded, type LiveVm } from '../vm/live-vm.js';
 import { becomePaused } from './become.js';
 import type { Life } from './life.js';
 import { onVmEnded } from './lose-vm.js';
@@ -81,7 +81,7 @@ export async function keepMoment(life: Life, kind: Manifest['kind']): Promise<Ma
       },
     });
   } catch (thrown) {
-    await afterFailure(life, isLost, fromUnknown(thrown));
+    await afterFailure(life, live, isLost, fromUnknown(thrown));
     throw thrown;
   }
   const { manifest, stoppedMs } = done;
@@ -91,10 +91,17 @@ export async function keepMoment(life: Life, kind: Manifest['kind']): Promise<Ma
 }
 
 /** A checkpoint has failed: the sandbox runs on with the disk it has now, unless the VM does not answer any more. */
-async function afterFailure(life: Life, isLost: boolean, error: DormouseError): Promise<void> {
+async function afterFailure(
+  life: Life,
+  { vm }: LiveVm,
+  isLost: boolean,
+  error: DormouseError,
+): Promise<void> {
   if (life.journal.state !== 'snapshotting') return;
   await life.settle(runningOn(life.journal));
-  if (isLost) await onVmEnded(life, `its VM did not answer after a checkpoint: ${error.message}`);
+  // The end of a VM has a turn of its own, which knows how it ended.
+  if (!isLost || (await hasEnded(vm))) return;
+  await onVmEnded(life, `its VM no longer answered: ${error.message}`);
 }
 
 interface Ready {

@@ -2,7 +2,7 @@ import { DormouseError, fromUnknown, systemErrorCode } from '@dormouse/errors';
 import type { MicroVm } from '@dormouse/vmm';
 import { pausedAgain, runningOn, snapshotting, type VmRecord } from '../records/journal.js';
 import { awaitLoaded } from '../transitions/await-loaded.js';
-import { goOn, type LiveVm } from '../vm/live-vm.js';
+import { goOn, hasEnded, type LiveVm } from '../vm/live-vm.js';
 import { becomePaused } from './become.js';
 import { decideTakeOver, needsVm, type TakeOverFacts } from './decide-take-over.js';
 import type { Life } from './life.js';
@@ -82,10 +82,6 @@ async function findVm(life: Life): Promise<FoundVm> {
     life.log.warn({ err: fromUnknown(error) }, 'the VM does not answer; ending it');
     return { vm: 'silent', problem: fromUnknown(error).message };
   }
-}
-
-async function hasEnded(vm: MicroVm): Promise<boolean> {
-  return await Promise.race([vm.exited.then(() => true), Promise.resolve().then(() => false)]);
 }
 
 /** Takes the VM of a journal over; undefined when it has ended. */

@@ -147,6 +147,9 @@ export async function restartAgent(model: Model, real: FaultyReal): Promise<void
 /** The VM is killed after its files were written out: the sandbox boots from its disk. */
 export async function loseVm(real: FaultyReal, one: ModelSandbox): Promise<void> {
   const sandbox = real.host.get(one.id);
+  // A VM whose memory is still coming would be restored again.
+  await sandbox.loaded();
+  await sandbox.replacePaused('', '');
   const files = await new Witness(sandbox).filesOnDisk();
   process.kill(sandbox.vmPid!, 'SIGKILL');
   const endMs = performance.now() + SETTLE_MS;

@@ -30,6 +30,12 @@ export interface LiveVm {
   readonly loading: Promise<Served | DormouseError> | undefined;
 }
 
+/** Whether a VM has ended already. */
+export async function hasEnded(vm: MicroVm): Promise<boolean> {
+  const over = Symbol('over');
+  return (await Promise.race([vm.exited, Promise.resolve(over)])) !== over;
+}
+
 /** Lets a VM that stands still go on. False when it has ended. */
 export async function goOn(
   { vm, session }: LiveVm,
@@ -46,9 +52,7 @@ export async function goOn(
     return true;
   } catch (thrown) {
     const error = fromUnknown(thrown);
-    const over = Symbol('over');
-    const ended = await Promise.race([vm.exited, Promise.resolve(over)]);
-    if (ended !== over) return false;
+    if (await hasEnded(vm)) return false;
     log.warn({ err: error }, 'the guest does not confirm that it goes on');
     return (await vm.loading().catch(() => undefined)) !== undefined;
   }
