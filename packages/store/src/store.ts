@@ -49,6 +49,9 @@ export class Store {
       application_name: 'dormouse',
     });
     pool.on('error', (error) => options.onConnectionError?.(error));
+    // The pool listens only to idle clients. An 'error' event of a busy one without a listener would end the process;
+    // the statement that it was at fails with the same error.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
     try {
       await migrate(db);
