@@ -1,5 +1,6 @@
 import type { ErrorCode } from '@dormouse/errors';
 import { isFinal, type SandboxState } from '@dormouse/lifecycle';
+import { isContentVerdict } from '../snapshots/content-verdict.js';
 
 /** One way to get a running sandbox for a project. */
 export type OpenStep =
@@ -22,19 +23,6 @@ export interface Remains {
   readonly moment: boolean;
 }
 
-/**
- * Failures that say nothing about what was to be restored: another way would fail alike, or succeed a moment later
- * with an empty workspace in place of one that is whole.
- */
-const NOT_ITS_FAULT: ReadonlySet<ErrorCode> = new Set([
-  'unavailable',
-  'no_capacity',
-  'no_space',
-  'quota_exceeded',
-  'too_many_requests',
-  'cancelled',
-]);
-
 /** The way that loses least. */
 export function firstStep({ sandbox, moment }: Remains): OpenStep {
   if (sandbox === 'running' || sandbox === 'snapshotting') return 'use';
@@ -42,9 +30,12 @@ export function firstStep({ sandbox, moment }: Remains): OpenStep {
   return moment ? 'spawn_snapshot' : 'spawn_template';
 }
 
-/** The next best way after one that failed; undefined: the failure is the answer. */
+/**
+ * The next best way after one that failed; undefined: the failure is the answer. Only a verdict of the host about the
+ * content leads on: after any other error the same way may succeed later, and another one would hold less.
+ */
 export function nextStep(failed: OpenStep, code: ErrorCode, { moment }: Remains): OpenStep | undefined {
-  if (NOT_ITS_FAULT.has(code)) return undefined;
+  if (!isContentVerdict(code)) return undefined;
   switch (failed) {
     case 'resume':
       return 'reboot';

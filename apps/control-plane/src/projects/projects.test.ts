@@ -19,6 +19,7 @@ import { InFlight } from '../sandboxes/in-flight.js';
 import { Operations } from '../sandboxes/operations.js';
 import { ApiClient } from '../testing/api-client.js';
 import { startTestControlPlane, type TestControlPlane, type TestTeam } from '../testing/control-plane.js';
+import { interceptDatabase } from '../testing/database-faults.js';
 import { gate } from '../testing/gate.js';
 import { closeProject } from './close.js';
 import { openProject } from './open.js';
@@ -263,6 +264,65 @@ describe('opening', () => {
       expect(await open(id)).toMatchObject({ restored_from: 'snapshot', snapshot_id: snapshot!.id });
     },
   );
+
+  test.each(['internal', 'restore_failed', 'timeout', 'boot_failed', 'guest_unreachable'] as const)(
+    'hazard 5: after %s the memory of a sandbox is kept: it is not booted from its disk',
+    async (code) => {
+      const { id } = await make();
+      const { sandbox } = await open(id);
+      await save(id);
+      await api.post(`/v1/sandboxes/${sandbox.id}/pause`);
+      const asked: boolean[] = [];
+      plane.host.script({
+        resumeSandbox: ({ reboot }) => {
+          asked.push(reboot);
+          return refuse(code);
+        },
+      });
+      expect((await api.refusal('POST', `/v1/projects/${id}/open`)).code).toBe(code);
+      expect(asked).toEqual([false]);
+      expect(await get(id)).toMatchObject({ state: 'open', sandbox_id: sandbox.id, sandbox_state: 'paused' });
+    },
+  );
+
+  test('hazard 5: a lost database connection does not open the template in place of a moment', async () => {
+    const { id } = await make();
+    await open(id);
+    const { snapshot } = await close(id);
+    using faults = interceptDatabase();
+    const { createSandbox } = recordedCreate();
+    plane.host.script({
+      createSandbox: (request) => {
+        faults.start(1);
+        return createSandbox(request);
+      },
+    });
+    await expect(openProject(plane.services, team, id)).rejects.toThrow('Connection terminated');
+    faults.stop();
+    expect(made).toEqual(['', snapshot!.id]);
+    plane.host.script(recordedCreate());
+    expect(await open(id)).toMatchObject({ restored_from: 'snapshot', snapshot_id: snapshot!.id });
+  });
+
+  test('hazard 16: a sandbox that was made but could not be recorded is destroyed', async () => {
+    const { id } = await make();
+    const orphans: string[] = [];
+    using faults = interceptDatabase();
+    const { createSandbox } = recordedCreate();
+    plane.host.script({
+      createSandbox: (request) => {
+        orphans.push(request.id);
+        faults.start(1);
+        return createSandbox(request);
+      },
+    });
+    await expect(openProject(plane.services, team, id)).rejects.toThrow('Connection terminated');
+    faults.stop();
+    plane.host.script(recordedCreate());
+    const opened = await open(id);
+    expect(ended).toEqual(orphans);
+    expect(opened.sandbox.id).not.toBe(orphans[0]);
+  });
 
   test('waits for what the host has done by itself: what it has paused is resumed, what has ended is left', async () => {
     const { id } = await make();

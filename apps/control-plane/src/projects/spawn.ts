@@ -5,6 +5,7 @@ import type { Services } from '../context.js';
 import { newSandboxId } from '../random-id.js';
 import { createSandbox } from '../sandboxes/create.js';
 import type { Hold } from './hold.js';
+import { discardSandbox } from './sandbox.js';
 
 /** By this label the sandbox of a project is found. */
 const PROJECT_LABEL = 'project';
@@ -27,10 +28,21 @@ export async function spawnFor(
   try {
     return await createSandbox(services, team, wantedFor(project, snapshotId), id);
   } catch (thrown) {
-    // The project says what went wrong; a row of its own would tell nobody anything.
-    await team.sandboxes.hideEnded(id);
-    await hold.change({ nextSandboxId: null });
+    await undo(services, hold, id);
     throw thrown;
+  }
+}
+
+/**
+ * Destroys a sandbox that was not made, or was made and could not be recorded. The project forgets its id only when it
+ * is gone or on its way out: until then `settleUnfinished` finds it by that id and destroys it.
+ */
+async function undo(services: Services, hold: Hold, id: string): Promise<void> {
+  try {
+    await discardSandbox(services, hold.team, id);
+    await hold.change({ nextSandboxId: null });
+  } catch (err) {
+    services.log.warn({ err, projectId: hold.project.id, sandboxId: id }, 'giving up a new sandbox failed');
   }
 }
 
