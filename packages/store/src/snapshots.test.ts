@@ -145,6 +145,34 @@ describe('a name', () => {
   });
 });
 
+test('hazard 5: a build takes its name from an older build alone, also when its snapshot is finished by the reconciler', async () => {
+  const { snapshots, templateBuilds } = store.forTeam(await newTeam());
+  const builds: string[] = [];
+  const made = async (name: string) => {
+    const row = snapshot(name, { overwrite: true });
+    const build = `tb${String(builds.length).padStart(20, '0')}`;
+    builds.push(build);
+    await templateBuilds.insert({ id: build, name, recipe: {} });
+    await templateBuilds.claim(build, { token: 'lease', ms: 60_000 });
+    await templateBuilds.change(build, 'lease', { snapshotId: row.id });
+    return await snapshots.insert(row);
+  };
+  const older = await made('built');
+  const newer = await made('built');
+  await snapshots.commit(newer, SIZE);
+  await expect(snapshots.commit(older, SIZE)).rejects.toThrow('a newer build of built is ready already');
+  expect(await snapshots.get('built')).toMatchObject({ id: newer.id, state: 'ready' });
+  const newest = await made('built');
+  expect((await snapshots.commit(newest, SIZE))?.replaced?.id).toBe(newer.id);
+
+  const late = await made('own');
+  await snapshots.commit(await snapshots.insert(snapshot('own', { overwrite: true })), SIZE);
+  await expect(snapshots.commit(late, SIZE)).rejects.toThrow(
+    'own is the name of a snapshot that was not built',
+  );
+  await expect(made('own')).rejects.toThrow('own is the name of a snapshot that was not built');
+});
+
 test('the line of descent is told from the nearest on, through what was deleted', async () => {
   const { snapshots } = store.forTeam(await newTeam());
   const ids: string[] = [];

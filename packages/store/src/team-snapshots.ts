@@ -1,10 +1,10 @@
-import { DormouseError } from '@dormouse/errors';
 import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import { insertEvent, lockTeam } from './events.js';
 import type { Mover } from './mover.js';
 import { assertRoom } from './quotas.js';
 import type { Database } from './schema.js';
+import { assertMayTakeName } from './snapshot-name.js';
 import type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
 
 /**
@@ -78,16 +78,14 @@ export class TeamSnapshots {
   async insert(snapshot: NewSnapshot): Promise<SnapshotRecord> {
     return this.#locked(async (transaction) => {
       await assertRoom(transaction, this.#teamId, this.#mover.quotas, 'snapshotBytes');
-      if (!snapshot.overwrite) {
-        const holder = await transaction
-          .selectFrom('snapshots')
-          .select('id')
-          .where('team_id', '=', this.#teamId)
-          .where('name', '=', snapshot.name)
-          .where('state', 'in', ['creating', 'ready'])
-          .executeTakeFirst();
-        if (holder !== undefined) throw nameTaken(snapshot.name);
-      }
+      const holder = await transaction
+        .selectFrom('snapshots')
+        .select('id')
+        .where('team_id', '=', this.#teamId)
+        .where('name', '=', snapshot.name)
+        .where('state', 'in', snapshot.overwrite ? ['ready'] : ['creating', 'ready'])
+        .executeTakeFirst();
+      if (holder !== undefined) await assertMayTakeName(transaction, this.#teamId, snapshot, holder.id);
       const envs = snapshot.envs ?? (await this.#envsOf(transaction, snapshot.parentId));
       return transaction
         .insertInto('snapshots')
@@ -122,9 +120,10 @@ export class TeamSnapshots {
    * @throws DormouseError `already_exists` when the name is another's and may not be taken from it
    */
   async commit(
-    { id, name, overwrite }: Pick<SnapshotRecord, 'id' | 'name' | 'overwrite'>,
+    wanted: Pick<SnapshotRecord, 'id' | 'name' | 'overwrite'>,
     made: SnapshotSize & { readonly diskOnly: boolean },
   ): Promise<CommittedSnapshot | undefined> {
+    const { id, name } = wanted;
     return this.#locked(async (transaction) => {
       const now = sql<Date>`now()`;
       const replaced = await transaction
@@ -138,7 +137,8 @@ export class TeamSnapshots {
         )
         .returningAll()
         .executeTakeFirst();
-      if (replaced !== undefined && !overwrite) throw nameTaken(name);
+      // Refusing rolls back what has just been marked.
+      if (replaced !== undefined) await assertMayTakeName(transaction, this.#teamId, wanted, replaced.id);
       const snapshot = await transaction
         .updateTable('snapshots')
         .set({
@@ -224,10 +224,4 @@ export class TeamSnapshots {
       .where('team_id', '=', this.#teamId)
       .where('state', '=', 'ready');
   }
-}
-
-function nameTaken(name: string): DormouseError {
-  return new DormouseError('already_exists', `there is a snapshot ${name} already`, {
-    suggestion: 'Choose another name, or replace it with ?overwrite=true.',
-  });
 }

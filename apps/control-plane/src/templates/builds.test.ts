@@ -260,6 +260,42 @@ describe('a build', () => {
     });
   });
 
+  test('hazard 5: leaves a snapshot alone that has taken its name meanwhile', async () => {
+    const held = hold('slow');
+    const { id } = await begin({ steps: [run('slow')] });
+    await held.begun.opened;
+    const sandbox = await api.create();
+    const mine = await api.snapshot({ sandbox_id: sandbox.id, name: 'web' });
+    held.finish.open();
+    await follow(id);
+    expect(await get(id)).toMatchObject({
+      state: 'failed',
+      snapshot_id: null,
+      error: 'web is the name of a snapshot that was not built',
+    });
+    expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(mine.id);
+    expect(ended).not.toContain(mine.id);
+  });
+
+  test('hazard 5: does not replace what a newer build of its name has made', async () => {
+    const held = hold('slow');
+    const older = await begin({ steps: [run('slow')] });
+    await held.begun.opened;
+    const newer = await build({ steps: [run('quick')] });
+    expect(newer.state).toBe('ready');
+    held.finish.open();
+    await follow(older.id);
+    expect(await get(older.id)).toMatchObject({
+      state: 'failed',
+      error: 'a newer build of web is ready already',
+    });
+    expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(newer.snapshot_id);
+    expect(ended).not.toContain(newer.snapshot_id);
+    // The next one is newer than both.
+    const next = await build({ steps: [run('quick')] });
+    expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(next.snapshot_id);
+  });
+
   test('that waits is cancelled at once, and one whose control plane has died by the next', async () => {
     const insert = (name: string) =>
       team.templateBuilds.insert({
