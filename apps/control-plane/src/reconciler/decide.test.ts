@@ -85,9 +85,9 @@ describe('hazard 9: a running sandbox', () => {
 
 describe('hazard 9: a pending sandbox', () => {
   const pending = (changes: Partial<RowView> = {}) => row({ state: 'pending', ...changes });
-  test('that the host runs is adopted', () => {
+  test('that the host runs is adopted when its creator is gone', () => {
     const { startedAt, lastActiveAt } = host();
-    expect(decide(pending(), host(), NOW)).toEqual({ action: 'adopt', startedAt, lastActiveAt });
+    expect(decide(pending(), host(), GONE)).toEqual({ action: 'adopt', startedAt, lastActiveAt });
   });
 
   test('that the host still boots is waited for', () => {
@@ -103,8 +103,12 @@ describe('hazard 9: a pending sandbox', () => {
     });
   });
 
-  test('that another control plane may be making is left alone', () => {
-    expect(decide(pending(), undefined, NOW)).toEqual({ action: 'nothing' });
+  test('hazard 8: that another control plane is making is left alone, wherever the host has it', () => {
+    for (const generation of [1, 2]) {
+      for (const view of [undefined, ...HOST_STATES.map((state) => host({ state, generation }))]) {
+        expect(decide(pending(), view, NOW)).toEqual({ action: 'nothing' });
+      }
+    }
   });
 });
 
@@ -214,7 +218,7 @@ describe('every pair of states in the same generation', () => {
       stopped: NOTHING,
       nowhere: NOTHING,
     };
-    expect(decisions('pending')).toEqual(expected);
+    for (const decision of Object.values(decisions('pending'))) expect(decision).toEqual(NOTHING);
     expect(decisions('pending', GONE)).toEqual({
       ...expected,
       stopping: interrupted,

@@ -123,7 +123,9 @@ export function decide(
   }
 }
 
-function decidePending(row: RowView, host: HostView | undefined, circumstances: Circumstances): Decision {
+/** While the control plane that makes it is at work, only that one moves it: it answers what came of it. */
+function decidePending(row: RowView, host: HostView | undefined, { abandoned }: Circumstances): Decision {
+  if (!abandoned) return NOTHING;
   switch (host?.state) {
     case 'running':
     case 'snapshotting':
@@ -139,7 +141,6 @@ function decidePending(row: RowView, host: HostView | undefined, circumstances: 
     case 'stopping':
     case 'stopped':
     case undefined:
-      if (!circumstances.abandoned) return NOTHING;
       return { action: 'record_error', reason: because('its creation was interrupted', host?.reason) };
   }
 }

@@ -1,5 +1,5 @@
 import { DormouseError, fromUnknown } from '@dormouse/errors';
-import type { SandboxState } from '@dormouse/lifecycle';
+import { isFinal, type SandboxState } from '@dormouse/lifecycle';
 import type { SandboxRecord, TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
 import { type SettledSandbox, settled } from './settle.js';
@@ -68,6 +68,19 @@ export async function afterwards(
   const gone = record === undefined || record.state === 'stopping';
   const what = gone ? 'was destroyed' : `became ${record.state}`;
   throw new DormouseError('invalid_state', `the sandbox ${id} ${what} while it was ${doing}`);
+}
+
+/**
+ * A new sandbox after its start could not be recorded, because another actor has moved it meanwhile: the host may have
+ * paused it by its timeout already.
+ *
+ * @throws DormouseError `invalid_state` when it has ended, or is ending
+ */
+export async function afterStarting(team: TeamScope, id: string): Promise<SandboxRecord> {
+  const record = await team.sandboxes.get(id);
+  const alive = record !== undefined && record.state !== 'stopping' && !isFinal(record.state);
+  if (alive && record.state !== 'pending') return record;
+  throw new DormouseError('invalid_state', `the sandbox ${id} was destroyed while it was starting`);
 }
 
 /** What the host says of a sandbox that it does not have, though it should. */

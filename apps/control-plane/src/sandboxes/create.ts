@@ -1,5 +1,4 @@
 import type { CreateSandboxRequest } from '@dormouse/contracts';
-import { DormouseError } from '@dormouse/errors';
 import type { Sandbox as HostSandbox } from '@dormouse/host-api';
 import type { SandboxRecord, TeamScope } from '@dormouse/store';
 import type { z } from 'zod';
@@ -7,6 +6,7 @@ import type { Services } from '../context.js';
 import { expected, HOST_BOOT_TIMEOUT_MS, HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { registerHost } from '../host-registration.js';
 import { newSandboxId } from '../random-id.js';
+import { afterStarting } from './begin.js';
 import { startedAt } from './host-times.js';
 import { findOrigin } from './origin.js';
 import { hostPolicy } from './policy.js';
@@ -79,8 +79,7 @@ export async function createSandbox(
       to: 'running',
       changes: startedAt(sandbox),
     });
-    if (running !== undefined) return running;
-    throw new DormouseError('invalid_state', `the sandbox ${id} was destroyed while it was starting`);
+    return running ?? afterStarting(team, id);
   });
 }
 

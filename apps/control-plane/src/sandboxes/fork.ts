@@ -6,7 +6,8 @@ import type { z } from 'zod';
 import type { Services } from '../context.js';
 import { HOST_FORK_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { newSandboxId } from '../random-id.js';
-import { lostByHost } from './begin.js';
+import { afterStarting, lostByHost } from './begin.js';
+import { destroySandbox } from './destroy.js';
 import { findSandbox } from './find.js';
 import { startedAt } from './host-times.js';
 import { beginMoment } from './moment.js';
@@ -66,7 +67,7 @@ async function forkNow(
     results = answer.results;
     await team.events.add({ type: 'sandbox.forked', sandboxId: id, data: { children: ids } });
   } catch (error) {
-    await forget(services, team, children, error);
+    await forget(services, team, ids, error);
     throw lostByHost(id, error);
   } finally {
     await end();
@@ -114,10 +115,9 @@ async function conclude(
       to: 'running',
       changes: startedAt(result.sandbox),
     });
-    if (running !== undefined) return { sandbox: running };
-    throw new DormouseError('invalid_state', `the sandbox ${child.id} was destroyed while it was starting`);
+    return { sandbox: running ?? (await afterStarting(team, child.id)) };
   } catch (thrown) {
-    await forget(services, team, [child], thrown);
+    await forget(services, team, [child.id], thrown);
     return { error: fromUnknown(thrown) };
   }
 }
@@ -128,20 +128,27 @@ function failure(result: HostForkResult | undefined): DormouseError {
   return new DormouseError(isErrorCode(result.code) ? result.code : 'internal', result.message);
 }
 
-/** Children that are none: nobody was told their ids. What the host has of them the reconciler destroys. */
+/**
+ * Children that are none: no caller knows their ids. What the host has of them the reconciler destroys; one that is
+ * not `pending` any more is destroyed whatever state it is in.
+ */
 async function forget(
-  { log }: Services,
+  services: Services,
   team: TeamScope,
-  children: readonly SandboxRecord[],
+  ids: readonly string[],
   thrown: unknown,
 ): Promise<void> {
   const reason = thrown instanceof Error ? thrown.message : String(thrown);
-  for (const from of children) {
+  const changes = { reason, deleted: true } as const;
+  for (const id of ids) {
     try {
-      const changes = { reason, deleted: true } as const;
-      await team.sandboxes.transition({ id: from.id, from, to: 'error', changes });
+      const from = await team.sandboxes.get(id);
+      if (from === undefined) continue;
+      const given = from.state === 'pending' ? ({ id, from, to: 'error', changes } as const) : undefined;
+      const moved = given === undefined ? undefined : await team.sandboxes.transition(given);
+      if (moved === undefined) await destroySandbox(services, team, id);
     } catch (err) {
-      log.warn({ err, sandboxId: from.id }, 'forgetting a child that failed failed');
+      services.log.warn({ err, sandboxId: id }, 'forgetting a child that failed failed');
     }
   }
 }

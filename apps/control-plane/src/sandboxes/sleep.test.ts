@@ -391,6 +391,28 @@ describe('forking', () => {
     expect(body.sandboxes.map((sandbox) => [sandbox.id, sandbox.state])).toEqual([[id, 'running']]);
   });
 
+  test('hazard 16: destroys a child that fails after another control plane has found it running', async () => {
+    const { id } = await api.create();
+    const { sandboxes } = plane.services.store.forTeam(plane.team.teamId);
+    const destroyed: string[] = [];
+    let child = '';
+    plane.host.script({
+      destroySandbox: (request) => {
+        destroyed.push(request.id);
+        return {};
+      },
+      forkSandbox: async ({ children }) => {
+        child = children[0]!.id;
+        await sandboxes.transition({ id: child, from: (await sandboxes.get(child))!, to: 'running' });
+        return { results: [{ id: child, code: 'restore_failed', message: 'its VM ended' }] };
+      },
+    });
+    const { body } = await api.post<ForkResults>(`/v1/sandboxes/${id}/fork`);
+    expect(body.results).toEqual([{ error: { code: 'restore_failed', message: 'its VM ended' } }]);
+    expect(destroyed).toEqual([child]);
+    expect(await sandboxes.get(child)).toBeUndefined();
+  });
+
   test.each([0, 101, 1.5])('%s children are refused', async (count) => {
     const { id } = await api.create();
     expect(await api.refusal('POST', `/v1/sandboxes/${id}/fork`, { count })).toEqual({

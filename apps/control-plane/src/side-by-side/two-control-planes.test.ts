@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Bell } from '../flow/bell.js';
 import { keepAlive } from '../keep-alive.js';
 import { reconcileForEver } from '../reconciler/loop.js';
+import { reconcileOnce } from '../reconciler/reconcile.js';
 import { openBuildJobs } from '../templates/build-jobs.js';
 import { type Answer, ApiClient } from '../testing/api-client.js';
 import { startBeside, startTestControlPlane, type TestControlPlane } from '../testing/control-plane.js';
@@ -60,6 +61,7 @@ afterAll(async () => {
 beforeEach(async () => {
   host.told.length = 0;
   host.before = async () => undefined;
+  host.beforeAnswer = async () => undefined;
   ({ teamId, key } = await first.newTeam());
   a = new ApiClient(first, key);
   b = new ApiClient(second, key);
@@ -160,6 +162,50 @@ describe('hazard 8: two control planes on one database', () => {
     expect(toldTo(what)).toEqual([`${what} ${id}`]);
     await a.ask('DELETE', `/v1/sandboxes/${id}`);
     expect((await reader.next(2)).map(({ type }) => type)).toEqual([`sandbox.${what}d`, 'sandbox.deleted']);
+  });
+
+  test('answer what they have started, however often the other one reconciles before the host has answered', async () => {
+    const begun: Promise<unknown>[] = [];
+    host.beforeAnswer = async () => {
+      const rounds = [reconcileOnce(second.services), reconcileOnce(second.services)];
+      begun.push(...rounds);
+      await Promise.all(rounds);
+    };
+    const created = await a.post<Sandbox>('/v1/sandboxes', {});
+    expect([created.status, created.body.state]).toEqual([201, 'running']);
+    const { id } = created.body;
+    const forked = await a.post<{ results: { sandbox?: Sandbox; error?: unknown }[] }>(
+      `/v1/sandboxes/${id}/fork`,
+      { count: 3 },
+    );
+    expect(forked.body.results.map(({ sandbox, error }) => [sandbox?.state, error])).toEqual(
+      Array(3).fill(['running', undefined]),
+    );
+    expect(begun).toHaveLength(4);
+    const { sandboxes } = (await b.ask<{ sandboxes: Sandbox[] }>('GET', '/v1/sandboxes')).body;
+    const answered = [id, ...forked.body.results.map(({ sandbox }) => sandbox?.id)];
+    expect(sandboxes.map((sandbox) => sandbox.id).toSorted()).toEqual(answered.toSorted());
+    expect(toldTo('destroy')).toEqual([]);
+  });
+
+  test('answer a new sandbox that its host has paused by its timeout already', async () => {
+    host.beforeAnswer = async () => {
+      const { id, generation } = [...host.sandboxes.values()].at(-1)!;
+      await second.services.store.system.events.record('host-1', [
+        {
+          type: 'sandbox.auto_paused',
+          ledTo: 'paused',
+          number: Date.now(),
+          sandboxId: id,
+          generation: Number(generation),
+          at: new Date(),
+          reason: null,
+          key: null,
+        },
+      ]);
+    };
+    const created = await a.post<Sandbox>('/v1/sandboxes', { timeout_sec: 1 });
+    expect([created.status, created.body.state]).toEqual([201, 'paused']);
   });
 
   test('give a name to one, of snapshots and of projects', async () => {

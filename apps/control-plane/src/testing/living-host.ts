@@ -16,6 +16,8 @@ export interface LivingHost {
   readonly sandboxes: ReadonlyMap<string, Living>;
   /** Waited for before something is done, once per call. Default: nothing. */
   before: (what: string) => Promise<void>;
+  /** Waited for between a start (of a new sandbox, or of children) and its answer. Default: nothing. */
+  beforeAnswer: () => Promise<void>;
 }
 
 /** A host whose sandboxes are where they were last told to be, and nothing else is real about them. */
@@ -39,12 +41,15 @@ export function livingHost(): LivingHost {
     told,
     sandboxes,
     before: async () => undefined,
+    beforeAnswer: async () => undefined,
     script: {
       listSandboxes: () => ({ sandboxes: [...sandboxes.values()] }),
       listSnapshots: () => ({ snapshots: [...snapshots.values()] }),
       createSandbox: async ({ id, generation }) => {
         await act(`create ${id}`);
-        return { sandbox: put(id, generation, SandboxState.RUNNING) };
+        const sandbox = put(id, generation, SandboxState.RUNNING);
+        await host.beforeAnswer();
+        return { sandbox };
       },
       pauseSandbox: async ({ id, generation }) => {
         await act(`pause ${id}`);
@@ -60,6 +65,7 @@ export function livingHost(): LivingHost {
           id: child.id,
           sandbox: put(child.id, child.generation, SandboxState.RUNNING),
         }));
+        await host.beforeAnswer();
         return { results };
       },
       destroySandbox: async ({ id }) => {
