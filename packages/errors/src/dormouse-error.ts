@@ -7,6 +7,8 @@ export interface DormouseErrorOptions {
   readonly suggestion?: string;
   /** Seconds after which asking again makes sense. */
   readonly retryAfterSec?: number;
+  /** Nothing of what was asked for has been begun, so asking again does nothing twice. Default: that is unknown. */
+  readonly notBegun?: boolean;
 }
 
 /**
@@ -16,6 +18,7 @@ export class DormouseError extends Error {
   readonly code: ErrorCode;
   readonly suggestion: string | undefined;
   readonly retryAfterSec: number | undefined;
+  readonly notBegun: boolean;
 
   constructor(code: ErrorCode, message: string, options: DormouseErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -23,6 +26,7 @@ export class DormouseError extends Error {
     this.code = code;
     this.suggestion = options.suggestion;
     this.retryAfterSec = options.retryAfterSec;
+    this.notBegun = options.notBegun ?? false;
   }
 
   /** HTTP status of this error in `/v1`. */

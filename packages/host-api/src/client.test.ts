@@ -11,6 +11,7 @@ describe('a client of a host agent that is not there', () => {
         code: 'unavailable',
         message: expect.stringMatching(/^the host agent cannot be reached: /),
         suggestion: 'Try again in a few seconds; `dormouse up` restarts a host agent that has stopped.',
+        notBegun: true,
       });
     } finally {
       client.close();

@@ -30,6 +30,20 @@ describe('an error between host agent and control plane', () => {
     expect(isErrorCode(received.code)).toBe(true);
   });
 
+  test('says that nothing was begun only where that is certain', () => {
+    const told = (code: 'no_capacity' | 'boot_failed') =>
+      fromConnectError(toConnectError(new DormouseError(code, 'no'))).notBegun;
+    expect(told('no_capacity')).toBe(true);
+    expect(told('boot_failed')).toBe(false);
+    const lost = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' });
+    const refused = Object.assign(new Error('connect ENOENT'), { code: 'ENOENT', syscall: 'connect' });
+    const transport = (cause: Error) =>
+      fromConnectError(new ConnectError(cause.message, Code.Unavailable, undefined, undefined, cause));
+    expect(transport(lost)).toMatchObject({ code: 'unavailable', notBegun: false });
+    expect(transport(refused)).toMatchObject({ code: 'unavailable', notBegun: true });
+    expect(transport(new Error('ended', { cause: refused })).notBegun).toBe(true);
+  });
+
   test('without a suggestion arrives without one', () => {
     const received = fromConnectError(toConnectError(new DormouseError('not_found', 'gone')));
     expect(received.suggestion).toBeUndefined();

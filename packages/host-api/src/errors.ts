@@ -1,5 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
-import { DormouseError, errorRow, fromUnknown, isErrorCode } from '@dormouse/errors';
+import { DormouseError, errorRow, fromUnknown, isErrorCode, systemErrorCode } from '@dormouse/errors';
 import { ErrorInfoSchema } from './gen/dormouse/host/v1/host_pb.js';
 
 /** An error on its way out of the host agent: Connect code from the table, our own code and suggestion as detail. */
@@ -26,7 +26,9 @@ export function fromConnectError(thrown: unknown, cancelled = true): DormouseErr
   const info = error.findDetails(ErrorInfoSchema)[0];
   if (info !== undefined && isErrorCode(info.code)) {
     const suggestion = info.suggestion === '' ? {} : { suggestion: info.suggestion };
-    return new DormouseError(info.code, error.rawMessage, { cause: error, ...suggestion });
+    // A host that has no room says so before it begins.
+    const notBegun = info.code === 'no_capacity';
+    return new DormouseError(info.code, error.rawMessage, { cause: error, notBegun, ...suggestion });
   }
   if (error.code === Code.Canceled && cancelled)
     return new DormouseError('cancelled', 'the call was cancelled', { cause: error });
@@ -35,6 +37,17 @@ export function fromConnectError(thrown: unknown, cancelled = true): DormouseErr
   }
   return new DormouseError('unavailable', `the host agent cannot be reached: ${error.rawMessage}`, {
     cause: error,
+    notBegun: wasRefused(error),
     suggestion: 'Try again in a few seconds; `dormouse up` restarts a host agent that has stopped.',
   });
+}
+
+/** What the system says of a Unix socket where no process listens: the call never left this process. */
+const REFUSED: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT']);
+
+function wasRefused(thrown: Error): boolean {
+  for (let error: unknown = thrown; error instanceof Error; error = error.cause) {
+    if ('syscall' in error && error.syscall === 'connect' && REFUSED.has(systemErrorCode(error))) return true;
+  }
+  return false;
 }

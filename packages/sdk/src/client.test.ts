@@ -104,15 +104,17 @@ test('nobody listening is said plainly', async () => {
   ]);
 });
 
-test('creating is tried again only when the server asks for it', async () => {
+test('creating is tried again only when the server says that nothing was begun', async () => {
   await using asks = await ScriptedServer.start([
-    apiError(503, 'no_capacity', 'no memory', { 'retry-after': '0' }),
+    apiError(503, 'no_capacity', 'no memory', { 'retry-after': '0', 'dormouse-not-begun': 'true' }),
     json(201, wireSandbox()),
   ]);
   expect((await Sandbox.create(options(asks))).id).toBe(ID);
   expect(asks.requests).toHaveLength(2);
 
-  await using silent = await ScriptedServer.start([apiError(503, 'no_capacity', 'no memory')]);
+  await using silent = await ScriptedServer.start([
+    apiError(503, 'no_capacity', 'no memory', { 'retry-after': '0' }),
+  ]);
   expect((await thrownBy(() => Sandbox.create(options(silent)))).code).toBe('no_capacity');
   expect(silent.requests).toHaveLength(1);
 });

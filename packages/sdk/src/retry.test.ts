@@ -5,8 +5,8 @@ import { MAX_RETRIES, retryDelayMs } from './retry.js';
 const first = { retries: 0, replayable: true };
 const refused = { kind: 'refused' } as const;
 const broken = { kind: 'broken' } as const;
-const answer = (status: number, retryAfter: string | null = null) =>
-  ({ kind: 'answer', status, retryAfter }) as const;
+const answer = (status: number, retryAfter: string | null = null, notBegun = false) =>
+  ({ kind: 'answer', status, retryAfter, notBegun }) as const;
 
 test('a refused connection is tried again whatever the method, with growing pauses', () => {
   expect(retryDelayMs({ ...first, method: 'POST' }, refused, 1)).toBe(100);
@@ -17,7 +17,9 @@ test('a refused connection is tried again whatever the method, with growing paus
 test('nothing can happen twice: a POST is never repeated after the server may have acted', () => {
   const failure = fc.oneof(
     fc.constant(broken),
-    fc.integer({ min: 400, max: 599 }).map((status) => answer(status)),
+    fc
+      .tuple(fc.integer({ min: 400, max: 599 }), fc.option(fc.constantFrom('0', '2', 'soon')))
+      .map(([status, retryAfter]) => answer(status, retryAfter)),
   );
   fc.assert(
     fc.property(fc.constantFrom('POST', 'PUT', 'PATCH'), failure, fc.nat(3), (method, how, retries) => {
@@ -37,9 +39,12 @@ test('GET and DELETE are tried again after broken connections and 502, 503, 504,
   }
 });
 
-test('Retry-After is heeded for every method, up to a limit', () => {
-  expect(retryDelayMs({ ...first, method: 'POST' }, answer(429, '2'), 1)).toBe(2000);
-  expect(retryDelayMs({ ...first, method: 'POST' }, answer(503, '0'), 1)).toBe(100);
+test('Retry-After is heeded up to a limit, for a POST only where the server says that nothing was begun', () => {
+  expect(retryDelayMs({ ...first, method: 'POST' }, answer(429, '2', true), 1)).toBe(2000);
+  expect(retryDelayMs({ ...first, method: 'POST' }, answer(503, '0', true), 1)).toBe(100);
+  expect(retryDelayMs({ ...first, method: 'POST' }, answer(503, '0'), 1)).toBeUndefined();
+  expect(retryDelayMs({ ...first, method: 'POST' }, answer(503, null, true), 1)).toBeUndefined();
+  expect(retryDelayMs({ ...first, method: 'GET' }, answer(503, '2'), 1)).toBe(2000);
   expect(retryDelayMs({ ...first, method: 'GET' }, answer(503, '3600'), 1)).toBeUndefined();
 });
 

@@ -17,7 +17,13 @@ export type Failure =
   /** The connection broke; the server may have acted. */
   | { readonly kind: 'broken' }
   /** The server answered. */
-  | { readonly kind: 'answer'; readonly status: number; readonly retryAfter: string | null };
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly retryAfter: string | null;
+      /** The server says that nothing of the request was begun. */
+      readonly notBegun: boolean;
+    };
 
 /** What the policy must know of a request. */
 export interface Attempt {
@@ -33,7 +39,8 @@ export interface Attempt {
 /**
  * Whether and when to try again. Creating a sandbox or running a command twice is worse than an error, so what is
  * not repeatable by its method is retried only when the server certainly did not act: the connection was refused,
- * or the server said 429 or 503 with Retry-After. What is idempotent by its meaning (pausing, resuming) is repeated
+ * or the server said so beside 429 or 503 and Retry-After. Retry-After alone is no such promise: a proxy that has
+ * lost its server in the middle of the request writes it as well. What is idempotent by its meaning (pausing, resuming) is repeated
  * as well when no answer came; an answer is taken as one.
  *
  * @param random 0 to 1; spreads the retries of many clients
@@ -46,6 +53,7 @@ export function retryDelayMs(attempt: Attempt, failure: Failure, random: number)
   if (failure.kind === 'refused') return backOffMs;
   if (failure.kind === 'broken') return repeatable || attempt.idempotent ? backOffMs : undefined;
   if (failure.status === 429 || failure.status === 503) {
+    if (!repeatable && !failure.notBegun) return undefined;
     const seconds = Number(failure.retryAfter ?? Number.NaN);
     if (Number.isFinite(seconds)) {
       const delayMs = Math.max(seconds * 1000, 0);

@@ -33,6 +33,9 @@ export interface AnswerSchema<T> {
 /** Errors of a connection that was never made. */
 const REFUSED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'ENETUNREACH']);
 
+/** The server's word that nothing of a request was begun. */
+const NOT_BEGUN_HEADER = 'dormouse-not-begun';
+
 /** Sends requests: authentication, time limits, retries, errors. Knows no endpoint. */
 export class Transport {
   readonly options: ResolvedOptions;
@@ -154,9 +157,10 @@ export class Transport {
     if (response.ok) return { response };
     const text = await response.text().catch(() => '');
     const retryAfter = response.headers.get('retry-after');
+    const notBegun = response.headers.get(NOT_BEGUN_HEADER) === 'true';
     return {
       error: errorFromAnswer(response.status, text),
-      failure: { kind: 'answer', status: response.status, retryAfter },
+      failure: { kind: 'answer', status: response.status, retryAfter, notBegun },
     };
   }
 

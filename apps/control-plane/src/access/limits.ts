@@ -39,5 +39,6 @@ export async function takeTry(limits: RateLimits, account: string, limit: RateLi
   throw new DormouseError('too_many_requests', 'too many tries', {
     suggestion: `Try again in ${retryAfterSec} s.`,
     retryAfterSec,
+    notBegun: true,
   });
 }

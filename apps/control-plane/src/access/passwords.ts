@@ -36,7 +36,9 @@ export class Passwords {
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= AT_ONCE) {
       if (this.#waiting.length >= MOST_WAITING) {
-        throw new DormouseError('unavailable', 'too many people are logging in at this moment');
+        throw new DormouseError('unavailable', 'too many people are logging in at this moment', {
+          notBegun: true,
+        });
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else {

@@ -1,7 +1,9 @@
+import { Code, ConnectError } from '@connectrpc/connect';
 import type { ExecResult, ExecServerMessage } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
-import type { ExecRequest, ExecStart } from '@dormouse/host-api';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { connectHost, type ExecRequest, type ExecStart } from '@dormouse/host-api';
+import { Sandbox } from '@dormouse/sdk';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { startTestControlPlane, type TestControlPlane } from '../testing/control-plane.js';
 import { SEND_HIGH_WATER_BYTES } from './stream-socket.js';
@@ -49,6 +51,36 @@ function exec(body: unknown, init: RequestInit = {}): Promise<Response> {
     ...init,
   });
 }
+
+test('hazard 8: a command whose host agent goes away after it has started is not run again by the SDK', async () => {
+  const sandbox = await Sandbox.connect(id, { apiUrl: plane.url, apiKey: plane.team.key });
+  let runs = 0;
+  scriptProcess(async function* () {
+    runs += 1;
+    yield started;
+    throw new ConnectError('the connection was reset', Code.Unavailable);
+  });
+  await expect(sandbox.exec('deploy')).rejects.toMatchObject({ code: 'unavailable', status: 503 });
+  expect(runs).toBe(1);
+  expect((await exec({ cmd: 'deploy' })).headers.get('retry-after')).toBeNull();
+});
+
+test('a command is run by the SDK when the host agent is there again, if it was not there to begin it', async () => {
+  const sandbox = await Sandbox.connect(id, { apiUrl: plane.url, apiKey: plane.team.key });
+  const nowhere = connectHost('/nowhere/host-agent.sock');
+  const { host } = plane.services;
+  const calls = vi.spyOn(host, 'exec').mockImplementationOnce((requests) => nowhere.host.exec(requests));
+  scriptProcess(async function* () {
+    yield exited(0);
+  });
+  try {
+    expect((await sandbox.exec('deploy')).exitCode).toBe(0);
+    expect(calls).toHaveBeenCalledTimes(2);
+  } finally {
+    calls.mockRestore();
+    nowhere.close();
+  }
+});
 
 describe('exec', () => {
   test('answers outputs and exit code of a program with its arguments', async () => {

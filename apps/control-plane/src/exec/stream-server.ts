@@ -8,7 +8,7 @@ import type { Caller, Services } from '../context.js';
 import { noSuchRoute } from '../http/app.js';
 import { authenticate, presentedKey } from '../http/authentication.js';
 import { clientAddress } from '../http/client-address.js';
-import { errorBody, retryAfter, toClientError } from '../http/errors.js';
+import { errorBody, retryHeaders, toClientError } from '../http/errors.js';
 import { requestId } from '../http/request-log.js';
 import { serveExecStream } from './stream-session.js';
 import { StreamSocket } from './stream-socket.js';
@@ -133,14 +133,14 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 
 function refuse(raw: Duplex, error: DormouseError, id: string): void {
   const body = JSON.stringify(errorBody(error, id));
-  const retryAfterSec = retryAfter(error);
+  const retry = Object.entries(retryHeaders(error, 'GET'));
   raw.end(
     [
       `HTTP/1.1 ${error.httpStatus} ${error.code}`,
       'Content-Type: application/json',
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${id}`,
-      ...(retryAfterSec === undefined ? [] : [`Retry-After: ${retryAfterSec}`]),
+      ...retry.map(([name, value]) => `${name}: ${value}`),
       'Connection: close',
       '',
       body,

@@ -43,9 +43,24 @@ export function errorMessage(error: DormouseError): string {
   return error.suggestion === undefined ? error.message : `${error.message}. ${error.suggestion}`;
 }
 
-/** Seconds after which asking again makes sense; undefined where time changes nothing. */
-export function retryAfter(error: DormouseError): number | undefined {
-  return error.retryAfterSec ?? (['unavailable', 'no_capacity'].includes(error.code) ? 2 : undefined);
+/** Seconds after which asking again makes sense, where the error does not say it. */
+const RETRY_AFTER_SEC = 2;
+
+/**
+ * By this header clients tell what they may repeat though its method is not repeatable. `Retry-After` alone is no such
+ * promise: proxies write it as well.
+ */
+const NOT_BEGUN_HEADER = 'Dormouse-Not-Begun';
+
+/**
+ * What an answer says about asking again: when, and that nothing was begun. A request that may change something is
+ * invited to be repeated only where it certainly has not.
+ */
+export function retryHeaders(error: DormouseError, method: string): Readonly<Record<string, string>> {
+  const mayPass = error.code === 'unavailable' || error.code === 'no_capacity';
+  const afterSec = error.retryAfterSec ?? (mayPass ? RETRY_AFTER_SEC : undefined);
+  if (afterSec === undefined || (method !== 'GET' && !error.notBegun)) return {};
+  return { 'Retry-After': String(afterSec), ...(error.notBegun ? { [NOT_BEGUN_HEADER]: 'true' } : {}) };
 }
 
 /** Answers an error. Our own mistakes are logged with their causes. */
@@ -56,8 +71,7 @@ export function answerError(thrown: unknown, c: Context<AppEnv>): Response {
   if (error.httpStatus === 500) c.get('log').error({ err: error }, 'request failed');
   else if (error.httpStatus > 500) c.get('log').warn({ err: error }, 'request failed');
   if (error.code === 'unauthorized') c.header('WWW-Authenticate', 'Bearer');
-  const retryAfterSec = retryAfter(error);
-  if (retryAfterSec !== undefined) c.header('Retry-After', String(retryAfterSec));
+  for (const [name, value] of Object.entries(retryHeaders(error, c.req.method))) c.header(name, value);
   return c.json(errorBody(error, c.get('requestId')), error.httpStatus as ContentfulStatusCode);
 }
 

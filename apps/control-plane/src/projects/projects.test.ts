@@ -562,6 +562,27 @@ describe('going back', () => {
   });
 });
 
+test('hazard 8: going back is not to be asked for again where the present was kept, opening is', async () => {
+  const { id } = await make();
+  await open(id);
+  const { id: snapshot_id } = await save(id);
+  const asked = (path: string, json: object) =>
+    plane.request(`/v1/projects/${id}/${path}`, {
+      method: 'POST',
+      headers: { 'x-api-key': owner.key, 'content-type': 'application/json' },
+      body: JSON.stringify(json),
+    });
+  plane.host.script({ createSandbox: () => refuse('no_capacity') });
+  const restoring = await asked('restore', { snapshot_id });
+  expect([restoring.status, restoring.headers.get('retry-after')]).toEqual([503, null]);
+  plane.host.script(recordedCreate());
+  await close(id);
+  plane.host.script({ createSandbox: () => refuse('no_capacity') });
+  const opening = await asked('open', {});
+  expect([opening.status, opening.headers.get('retry-after')]).toEqual([503, '2']);
+  expect(opening.headers.get('dormouse-not-begun')).toBe('true');
+});
+
 describe('closing', () => {
   test('pauses, keeps, and only then frees; closing what is closed changes nothing', async () => {
     const { id } = await make();

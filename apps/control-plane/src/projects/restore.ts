@@ -63,7 +63,8 @@ async function leaveFor(
     opened = await goTo(services, hold, snapshotId);
   } catch (thrown) {
     if (present.state !== 'paused') await wake(services, team, present.id);
-    throw thrown;
+    // The present moment may have been kept: asking again would keep it again.
+    throw begun(thrown);
   }
   await freePaused(services, team, present.id, paused.generation);
   return opened;
@@ -79,6 +80,16 @@ async function wake(services: Services, team: TeamScope, id: string): Promise<vo
       'a project could not go on after a failed restore; it is paused',
     );
   }
+}
+
+/** The same error, without the promise that nothing was begun. */
+function begun(thrown: unknown): unknown {
+  if (!(thrown instanceof DormouseError)) return thrown;
+  const { code, message, suggestion } = thrown;
+  return new DormouseError(code, message, {
+    cause: thrown,
+    ...(suggestion === undefined ? {} : { suggestion }),
+  });
 }
 
 function noSuchMoment({ id }: ProjectRecord, snapshotId: string): DormouseError {

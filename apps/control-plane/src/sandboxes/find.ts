@@ -30,6 +30,7 @@ export async function findRunning(team: TeamScope, id: string): Promise<SandboxR
 function hostUnreachable({ id, host_id }: SandboxRecord): DormouseError {
   return new DormouseError('unavailable', `the host ${host_id} of the sandbox ${id} does not answer`, {
     suggestion: 'Try again in a while: the sandbox is kept as it is until its host is back.',
+    notBegun: true,
   });
 }
 
