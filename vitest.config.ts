@@ -28,7 +28,7 @@ const system = {
 /** Tests that start real servers, databases or agents as processes: seconds each, so `npm run check` leaves them out. */
 const SERVICES = [
   'apps/control-plane/src/{exec/exec,files/files,http/http,sandboxes/{sandboxes,sleep},start}.test.ts',
-  'apps/control-plane/src/{snapshots/snapshots,reconciler/reconcile-sleep}.test.ts',
+  'apps/control-plane/src/{snapshots/snapshots,reconciler/{reconcile-sleep,slow-host}}.test.ts',
   'apps/control-plane/src/{events/events,sandboxes/timeouts,usage/usage,reconciler/abandoned}.test.ts',
   'apps/control-plane/src/{access/limits,accounts/accounts,teams/teams,audit/audit}.test.ts',
   'apps/control-plane/src/{every-route,reference,side-by-side}/*.test.ts',

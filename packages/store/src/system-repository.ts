@@ -165,6 +165,15 @@ export class SystemRepository {
       .execute();
   }
 
+  /** Remembers that a known host is alive. */
+  async seeHost(id: string): Promise<void> {
+    await this.#db
+      .updateTable('hosts')
+      .set({ last_seen_at: sql<Date>`now()`, state: 'online' })
+      .where('id', '=', id)
+      .execute();
+  }
+
   /** Marks hosts that no control plane has seen for a while. Answers those that were not marked before. */
   async markUnreachable(afterMs: number): Promise<readonly string[]> {
     const rows = await this.#db

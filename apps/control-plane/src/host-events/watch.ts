@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { fromUnknown } from '@dormouse/errors';
+import type { HostEvent } from '@dormouse/host-api';
 import type { Services } from '../context.js';
 import type { Bell } from '../flow/bell.js';
 import { hostStream } from '../host-call.js';
@@ -12,8 +13,8 @@ const SILENCE_MS = 15_000;
 
 /**
  * Follows what a host does by itself until stopped, and rings for the reconciler at every event and whenever the host
- * is there (again). A connection that is lost or silent is made anew; nothing is missed, because the host keeps what
- * is not acknowledged.
+ * is there (again). Every message of the host, which it sends without events as well, is a sign of life. A connection
+ * that is lost or silent is made anew; nothing is missed, because the host keeps what is not acknowledged.
  */
 export async function watchHost(services: Services, bell: Bell, stop: AbortSignal): Promise<void> {
   let failing = false;
@@ -40,21 +41,39 @@ async function watchOnce(
   onConnected: () => void,
 ): Promise<void> {
   const hostId = await registerHost(services);
-  const silence = new AbortController();
-  const signal = AbortSignal.any([stop, silence.signal]);
-  let patience = setTimeout(() => silence.abort(), SILENCE_MS);
+  const over = new AbortController();
+  const signal = AbortSignal.any([stop, over.signal]);
+  let patience = setTimeout(() => over.abort(), SILENCE_MS);
+  let failure: unknown;
+  // Beside the stream: the host is heard while what it has told is being recorded, however long that takes.
+  let recording = Promise.resolve();
+  const record = (events: readonly HostEvent[], ring: boolean): void => {
+    recording = recording
+      .then(() => recordEvents(services, hostId, events))
+      .then(() => {
+        if (ring) bell.ring();
+      });
+    recording.catch((error: unknown) => {
+      failure ??= error;
+      over.abort();
+    });
+  };
   try {
     let isFirst = true;
     for await (const { events } of hostStream(services.host.watchEvents({}, { signal }))) {
       clearTimeout(patience);
-      patience = setTimeout(() => silence.abort(), SILENCE_MS);
-      await recordEvents(services, hostId, events);
+      patience = setTimeout(() => over.abort(), SILENCE_MS);
+      await services.store.system.seeHost(hostId);
       if (isFirst) onConnected();
-      if (isFirst || events.length > 0) bell.ring();
+      record(events, isFirst || events.length > 0);
       isFirst = false;
     }
+    await recording;
+  } catch (thrown) {
+    throw failure ?? thrown;
   } finally {
     clearTimeout(patience);
-    silence.abort();
+    over.abort();
+    await recording.catch(() => undefined);
   }
 }

@@ -2,6 +2,7 @@ import { fromUnknown } from '@dormouse/errors';
 import type { Snapshot as HostSnapshot } from '@dormouse/host-api';
 import type { SnapshotRecord } from '@dormouse/store';
 import type { Services } from '../context.js';
+import { type Bounds, eachAtMost, shuffled } from '../flow/each-at-most.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { measured } from '../snapshots/create.js';
 import { finishRemoval, removeFromHost } from '../snapshots/remove.js';
@@ -14,6 +15,7 @@ export interface SnapshotRound {
   /** Whether the control plane that moved a row is not at work any more. */
   readonly isAbandoned: (movedBy: string | null | undefined) => boolean;
   readonly busy: { has(id: string): boolean };
+  readonly bounds: Bounds;
   /** The sandboxes of the host. */
   readonly sandboxes: ReadonlyMap<string, HostView>;
 }
@@ -31,7 +33,7 @@ export async function reconcileSnapshots(services: Services, round: SnapshotRoun
   const rows = new Map(
     (await store.system.snapshots.toReconcile([...onHost.keys()])).map((row) => [row.id, row]),
   );
-  for (const id of new Set([...rows.keys(), ...onHost.keys()])) {
+  const reconcile = async (id: string): Promise<void> => {
     const [row, snapshot] = [rows.get(id), onHost.get(id)];
     const decision = decideSnapshot(
       row === undefined ? undefined : rowView(row),
@@ -43,16 +45,17 @@ export async function reconcileSnapshots(services: Services, round: SnapshotRoun
         inFlight: round.busy.has(id) || inFlight.has(id),
       },
     );
-    if (decision.action === 'nothing') continue;
+    if (decision.action === 'nothing') return;
     try {
       await inFlight.run(id, () => act(services, id, row, snapshot, decision));
     } catch (err) {
       log.warn({ err, snapshotId: id, action: decision.action }, 'reconciling failed');
-      continue;
+      return;
     }
     metrics.reconciled.inc({ action: decision.action });
     log[QUIET.has(decision.action) ? 'debug' : 'info']({ snapshotId: id, ...decision }, 'reconciled');
-  }
+  };
+  await eachAtMost(shuffled(new Set([...rows.keys(), ...onHost.keys()])), round.bounds, reconcile);
 }
 
 /** What is no repair, or comes again in every round. */

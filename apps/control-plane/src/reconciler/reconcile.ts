@@ -2,12 +2,19 @@ import { SANDBOX_ID_PATTERN } from '@dormouse/contracts';
 import { FIRST_GENERATION, isTransitional } from '@dormouse/lifecycle';
 import type { SandboxRecord, TransitionChanges } from '@dormouse/store';
 import type { Services } from '../context.js';
+import { type Bounds, eachAtMost, shuffled } from '../flow/each-at-most.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { recordPending } from '../host-events/record.js';
 import { registerHost } from '../host-registration.js';
 import { type Decision, decide, type HostView, type RowView } from './decide.js';
 import { toHostView } from './host-view.js';
 import { reconcileSnapshots } from './reconcile-snapshots.js';
+
+/**
+ * A host call may take its whole time limit. It delays no other sandbox, and the next round not for longer than this:
+ * that one leaves alone what is still under way.
+ */
+const ROUND: Bounds = { atOnce: 8, forMs: 5_000 };
 
 /** What one round did. */
 export interface RoundResult {
@@ -52,30 +59,31 @@ export async function reconcileOnce(services: Services): Promise<RoundResult> {
 
   const acted: { id: string; decision: Decision }[] = [];
   const strangers: string[] = [];
-  for (const id of new Set([...rows.keys(), ...onHost.keys()])) {
-    if (unknown.has(id)) continue;
+  const reconcile = async (id: string): Promise<void> => {
     const row = rows.get(id);
     const decision = decide(row === undefined ? undefined : rowView(row), onHost.get(id), {
       askedAt,
       abandoned: isAbandoned(row?.moved_by),
       inFlight: busy.has(id),
     });
-    if (decision.action === 'nothing') continue;
+    if (decision.action === 'nothing') return;
     if (decision.action === 'leave_unknown') {
       strangers.push(id);
-      continue;
+      return;
     }
     try {
       await inFlight.run(id, () => act(services, row, onHost.get(id), decision));
     } catch (err) {
       log.warn({ err, sandboxId: id, action: decision.action }, 'reconciling failed');
-      continue;
+      return;
     }
     acted.push({ id, decision });
     metrics.reconciled.inc({ action: decision.action });
     log[decision.action === 'touch' ? 'debug' : 'info']({ sandboxId: id, ...decision }, 'reconciled');
-  }
-  await reconcileSnapshots(services, { askedAt, isAbandoned, busy, sandboxes: onHost });
+  };
+  const known = [...new Set([...rows.keys(), ...onHost.keys()])].filter((id) => !unknown.has(id));
+  await eachAtMost(shuffled(known), ROUND, reconcile);
+  await reconcileSnapshots(services, { askedAt, isAbandoned, busy, bounds: ROUND, sandboxes: onHost });
   const underWay = [...rows.values()].some(({ state }) => isTransitional(state));
   return { acted, strangers, underWay };
 }
