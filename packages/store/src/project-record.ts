@@ -32,6 +32,9 @@ export interface ProjectChanges {
   readonly headId?: string | null;
   readonly pendingSaveId?: string | null;
   readonly closingGeneration?: number | null;
+  readonly restoringId?: string | null;
+  /** null: there is none (any more). */
+  readonly leaving?: { readonly sandboxId: string; readonly generation: number } | null;
   /** It has been opened now. */
   readonly opened?: true;
   /** A moment of it has been kept now. */

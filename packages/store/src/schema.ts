@@ -161,6 +161,11 @@ export interface ProjectsTable {
   pending_save_id: string | null;
   /** Set while it is being closed: the sandbox goes once the moment is kept, if it is still of this generation. */
   closing_generation: number | null;
+  /** A moment that it is going back to. Retention leaves it alone meanwhile. */
+  restoring_id: string | null;
+  /** A paused sandbox that it has left, which goes if it is still of this generation. */
+  leaving_sandbox_id: string | null;
+  leaving_generation: number | null;
   /** Who is changing it; means nothing after `lease_until`. */
   lease: string | null;
   lease_until: Date | null;

@@ -19,6 +19,8 @@ export class SystemProjects {
         where.or([
           where('pending_save_id', 'is not', null),
           where('next_sandbox_id', 'is not', null),
+          where('restoring_id', 'is not', null),
+          where('leaving_sandbox_id', 'is not', null),
           where('deleted_at', 'is not', null),
         ]),
       )

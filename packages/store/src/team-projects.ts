@@ -88,6 +88,11 @@ export class TeamProjects {
     return claimed === undefined ? undefined : this.#one(id);
   }
 
+  /** A project, deleted or not, whose lease is the asker's; undefined when it is another's by now. */
+  async held(id: string, token: string): Promise<ProjectRecord | undefined> {
+    return this.#all().where('projects.id', '=', id).where('projects.lease', '=', token).executeTakeFirst();
+  }
+
   /** Makes a lease last longer. Whether it was still held. */
   async renew(id: string, { token, ms }: Lease): Promise<boolean> {
     const result = await this.#db
@@ -123,6 +128,13 @@ export class TeamProjects {
         ...(changes.headId === undefined ? {} : { head_id: changes.headId }),
         ...(changes.pendingSaveId === undefined ? {} : { pending_save_id: changes.pendingSaveId }),
         ...(changes.closingGeneration === undefined ? {} : { closing_generation: changes.closingGeneration }),
+        ...(changes.restoringId === undefined ? {} : { restoring_id: changes.restoringId }),
+        ...(changes.leaving === undefined
+          ? {}
+          : {
+              leaving_sandbox_id: changes.leaving?.sandboxId ?? null,
+              leaving_generation: changes.leaving?.generation ?? null,
+            }),
         ...(changes.opened ? { opened_at: now } : {}),
         ...(changes.saved ? { saved_at: now } : {}),
         ...(changes.deleted ? { deleted_at: sql<Date>`coalesce(deleted_at, now())` } : {}),

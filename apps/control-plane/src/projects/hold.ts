@@ -41,15 +41,28 @@ export class Hold {
    */
   async change(changes: ProjectChanges): Promise<ProjectRecord> {
     const changed = await this.team.projects.change(this.#project.id, this.#token, changes);
-    if (changed === undefined) {
+    return this.#take(changed);
+  }
+
+  /**
+   * Reads the project again. After a change that threw the project may have been changed all the same.
+   *
+   * @throws DormouseError `invalid_state`
+   */
+  async refresh(): Promise<ProjectRecord> {
+    return this.#take(await this.team.projects.held(this.#project.id, this.#token));
+  }
+
+  #take(project: ProjectRecord | undefined): ProjectRecord {
+    if (project === undefined) {
       throw new DormouseError(
         'invalid_state',
         `another control plane has taken over the project ${this.#project.id}`,
         { suggestion: 'Try again.' },
       );
     }
-    this.#project = changed;
-    return changed;
+    this.#project = project;
+    return project;
   }
 
   /** Forgets the project for good. */

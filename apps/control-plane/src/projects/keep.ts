@@ -89,7 +89,7 @@ export async function concludeMoment(
 
 async function enforceRetention(services: Services, { team, project }: Hold): Promise<void> {
   const moments = await team.projectSaves.all(project.id);
-  for (const id of expiredMoments(moments, project.keep_last, project.head_id)) {
+  for (const id of expiredMoments(moments, project.keep_last, [project.head_id, project.restoring_id])) {
     await removeMoment(services, team, id);
   }
 }

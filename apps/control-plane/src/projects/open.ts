@@ -86,13 +86,19 @@ async function take(
   return { project, sandbox: running, restoredFrom: 'live', snapshotId: null };
 }
 
-/** A sandbox that was made for a project is its own from now on. */
+/**
+ * A sandbox that was made for a project is its own from now on.
+ *
+ * @param leaving the paused sandbox that the project had before, which is to be freed then: see `freeLeft`
+ */
 export async function adopt(
   hold: Hold,
   sandbox: SandboxRecord,
   snapshotId: string | null,
+  leaving?: SandboxRecord,
 ): Promise<Omit<Opened, 'restoreError'>> {
   const project = await hold.change({
+    ...(leaving === undefined ? {} : { leaving: { sandboxId: leaving.id, generation: leaving.generation } }),
     sandboxId: sandbox.id,
     nextSandboxId: null,
     opened: true,

@@ -24,6 +24,7 @@ import { gate } from '../testing/gate.js';
 import { closeProject } from './close.js';
 import { openProject } from './open.js';
 import { repairProjects } from './repair.js';
+import { restoreProject } from './restore.js';
 
 let plane: TestControlPlane;
 /** Another control plane on the same database and host. */
@@ -581,6 +582,76 @@ test('hazard 8: going back is not to be asked for again where the present was ke
   const opening = await asked('open', {});
   expect([opening.status, opening.headers.get('retry-after')]).toEqual([503, '2']);
   expect(opening.headers.get('dormouse-not-begun')).toBe('true');
+});
+
+describe('going back that is interrupted', () => {
+  /** Twenty statements are more than going back takes after its new sandbox was made. */
+  const STATEMENTS = 20;
+
+  test('hazard 16: leaves neither the old sandbox nor a second one, wherever the database was lost', async () => {
+    using faults = interceptDatabase();
+    for (const when of ['before', 'after'] as const) {
+      for (let at = 1; at <= STATEMENTS; at++) {
+        const { id } = await make({ name: `${when}-${at}` });
+        await open(id);
+        const wanted = await save(id);
+        const { createSandbox } = recordedCreate();
+        plane.host.script({
+          createSandbox: (request) => {
+            faults.start(at, when);
+            return createSandbox(request);
+          },
+        });
+        await restoreProject(plane.services, team, id, wanted.id).catch(() => undefined);
+        faults.stop();
+        plane.host.script(recordedCreate());
+        await team.projects.renew(id, { token: (await team.projects.get(id))?.lease ?? '', ms: 1 });
+        await wait(5);
+        await repairProjects(plane.services);
+        const { sandbox_id: current } = await get(id);
+        const { sandboxes } = (
+          await api.ask<{ sandboxes: Sandbox[] }>('GET', `/v1/sandboxes?metadata.project=${id}`)
+        ).body;
+        // One that is on its way out the reconciler destroys.
+        const left = sandboxes.filter(({ state }) => state !== 'stopping').map((sandbox) => sandbox.id);
+        expect([when, at, left]).toEqual([when, at, [current]]);
+        expect(await team.projects.get(id)).toMatchObject({
+          next_sandbox_id: null,
+          leaving_sandbox_id: null,
+          restoring_id: null,
+        });
+        await api.ask('DELETE', `/v1/projects/${id}`);
+      }
+    }
+  });
+
+  test('hazard 19: pins nothing, and keeps what it goes back to until it is over', async () => {
+    const { id } = await make({ keep_last: 1 });
+    await open(id);
+    const wanted = await save(id);
+    plane.host.script({ createSandbox: () => refuse('restore_failed') });
+    expect((await api.refusal('POST', `/v1/projects/${id}/restore`, { snapshot_id: wanted.id })).code).toBe(
+      'restore_failed',
+    );
+    expect((await moments(id)).snapshots.map((moment) => moment.id)).toContain(wanted.id);
+    const next = await save(id);
+    expect((await moments(id)).snapshots.map((moment) => moment.id)).toEqual([next.id]);
+  });
+
+  test.each(['left alone', 'woken'])('hazard 16: a sandbox that was left and %s', async (what) => {
+    const { id } = await make();
+    const { sandbox } = await open(id);
+    const old = await api.create();
+    await api.post(`/v1/sandboxes/${old.id}/pause`);
+    const { generation } = (await team.sandboxes.get(old.id))!;
+    if (what === 'woken') await api.post(`/v1/sandboxes/${old.id}/resume`);
+    await expireLease(id);
+    await team.projects.change(id, 'dead', { leaving: { sandboxId: old.id, generation } });
+    expect(await repairProjects(other)).toEqual([id]);
+    expect(ended).toEqual(what === 'woken' ? [] : [old.id]);
+    expect((await team.projects.get(id))?.leaving_sandbox_id).toBeNull();
+    expect((await get(id)).sandbox_id).toBe(sandbox.id);
+  });
 });
 
 describe('closing', () => {

@@ -4,6 +4,7 @@ import { findProject } from './find.js';
 import { type Hold, holdProject } from './hold.js';
 import { removeMoment } from './keep.js';
 import { discardSandbox } from './sandbox.js';
+import { freeLeft } from './settle-unfinished.js';
 
 /**
  * Deletes a project with its sandbox and its moments. What is marked in the database is as good as gone: what cannot
@@ -31,6 +32,7 @@ export async function freeDeleted(services: Services, hold: Hold): Promise<void>
   for (const sandboxId of [project.next_sandbox_id, project.sandbox_id]) {
     if (sandboxId !== null) await discardSandbox(services, team, sandboxId);
   }
+  await freeLeft(services, hold);
   for (const { id } of await team.projectSaves.all(project.id)) await removeMoment(services, team, id);
   // One that is on its way is waited for: nobody would delete it afterwards.
   const pending = project.pending_save_id;

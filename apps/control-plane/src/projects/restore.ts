@@ -8,7 +8,7 @@ import { findProject } from './find.js';
 import { type Hold, holdProject } from './hold.js';
 import { keepMoment } from './keep.js';
 import { adopt, type Opened } from './open.js';
-import { freePaused, presentSandboxOf } from './sandbox.js';
+import { presentSandboxOf } from './sandbox.js';
 import { sizeOf } from './save.js';
 import { settleUnfinished } from './settle-unfinished.js';
 import { spawnFor } from './spawn.js';
@@ -35,16 +35,33 @@ export async function restoreProject(
       const present = await presentSandboxOf(team, hold.project.sandbox_id);
       if (present === undefined) return goTo(services, hold, snapshotId);
       // Keeping the present moment makes the others one older; the one that is wanted stays meanwhile.
-      await team.projectSaves.pin(snapshotId, true);
-      const opened = await leaveFor(services, hold, present, snapshotId);
-      await team.projectSaves.pin(snapshotId, moment.pinned);
-      return opened;
+      await hold.change({ restoringId: snapshotId });
+      try {
+        return await leaveFor(services, hold, present, snapshotId);
+      } finally {
+        await settle(services, hold);
+      }
     }),
   );
 }
 
-async function goTo(services: Services, hold: Hold, snapshotId: string): Promise<Opened> {
-  const opened = await adopt(hold, await spawnFor(services, hold, snapshotId), snapshotId);
+/** What cannot be done now the repair does: all of it is recorded. */
+async function settle(services: Services, hold: Hold): Promise<void> {
+  try {
+    await hold.refresh();
+    await settleUnfinished(services, hold);
+  } catch (err) {
+    services.log.warn({ err, projectId: hold.project.id }, 'a restore left something to be repaired');
+  }
+}
+
+async function goTo(
+  services: Services,
+  hold: Hold,
+  snapshotId: string,
+  leaving?: SandboxRecord,
+): Promise<Opened> {
+  const opened = await adopt(hold, await spawnFor(services, hold, snapshotId), snapshotId, leaving);
   return { ...opened, restoreError: null };
 }
 
@@ -57,22 +74,21 @@ async function leaveFor(
   const { team } = hold;
   const size = await sizeOf(services, hold.project, present);
   const paused = await pauseSandbox(services, team, present.id, { memory: true });
-  let opened: Opened;
   try {
     await keepMoment(services, hold, paused, { description: null, metadata: {}, size });
-    opened = await goTo(services, hold, snapshotId);
+    return await goTo(services, hold, snapshotId, paused);
   } catch (thrown) {
-    if (present.state !== 'paused') await wake(services, team, present.id);
+    if (present.state !== 'paused') await wake(services, hold, present.id);
     // The present moment may have been kept: asking again would keep it again.
     throw begun(thrown);
   }
-  await freePaused(services, team, present.id, paused.generation);
-  return opened;
 }
 
 /** It goes on where it was; where that fails it stays paused, and opening the project tries again. */
-async function wake(services: Services, team: TeamScope, id: string): Promise<void> {
+async function wake(services: Services, { team, project }: Hold, id: string): Promise<void> {
   try {
+    // An answer of the database may have been lost, and the project be elsewhere already.
+    if ((await team.projects.get(project.id))?.sandbox_id !== id) return;
     await resumeSandbox(services, team, id, { reboot: false });
   } catch (err) {
     services.log.warn(

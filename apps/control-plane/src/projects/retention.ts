@@ -9,18 +9,19 @@ export interface KeptMoment {
 
 /**
  * Which moments of a project are to go: automatic ones beyond the newest `keepLast`. Never one with a description,
- * never one that is pinned, and never the one the project opens with, however old restoring it has made it.
+ * never one that is pinned, and never one that is in use, however old restoring it has made it.
  *
  * @param newestFirst all moments of the project
+ * @param inUse what the project opens with, and what it is going back to
  */
 export function expiredMoments(
   newestFirst: readonly KeptMoment[],
   keepLast: number,
-  headId: string | null,
+  inUse: readonly (string | null)[],
 ): string[] {
   return newestFirst
     .filter(({ description }) => description === null)
     .slice(keepLast)
-    .filter(({ id, pinned }) => id !== headId && !pinned)
+    .filter(({ id, pinned }) => !inUse.includes(id) && !pinned)
     .map(({ id }) => id);
 }

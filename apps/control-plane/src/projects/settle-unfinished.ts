@@ -6,7 +6,7 @@ import { discardSandbox, freePaused } from './sandbox.js';
 /**
  * Finishes or undoes what whoever held the project before did not live to finish: a sandbox that was being made for
  * it goes; a moment that came to be becomes the one it opens with, and where it was being closed its sandbox goes; a
- * moment that did not come to be is forgotten.
+ * moment that did not come to be is forgotten; a sandbox that the project has left goes.
  *
  * @returns whether nothing is left: the host may be keeping the moment this very moment
  */
@@ -17,7 +17,15 @@ export async function settleUnfinished(services: Services, hold: Hold): Promise<
     await discardSandbox(services, team, nextSandboxId);
     await hold.change({ nextSandboxId: null });
   }
-  if (saveId === null) return true;
+  await freeLeft(services, hold);
+  const settled = saveId === null || (await settleSave(services, hold, saveId));
+  // Only then: a moment that is kept while the project goes back has retention done once it is ready.
+  if (settled && hold.project.restoring_id !== null) await hold.change({ restoringId: null });
+  return settled;
+}
+
+async function settleSave(services: Services, hold: Hold, saveId: string): Promise<boolean> {
+  const { team } = hold;
   switch (await team.projectSaves.stateOf(saveId)) {
     case 'creating':
       return false;
@@ -30,6 +38,14 @@ export async function settleUnfinished(services: Services, hold: Hold): Promise<
       await hold.change({ pendingSaveId: null, closingGeneration: null });
       return true;
   }
+}
+
+/** The end of going back: the sandbox that the project has left goes, unless it has been woken since. */
+export async function freeLeft(services: Services, hold: Hold): Promise<void> {
+  const { leaving_sandbox_id: sandboxId, leaving_generation: generation } = hold.project;
+  if (sandboxId === null || generation === null) return;
+  await freePaused(services, hold.team, sandboxId, generation);
+  await hold.change({ leaving: null });
 }
 
 /**

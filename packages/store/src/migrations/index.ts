@@ -8,9 +8,10 @@ import { projects } from './0005-projects.js';
 import { templateBuilds } from './0006-template-builds.js';
 import { webhooks } from './0007-webhooks.js';
 import { cancellingBuilds } from './0008-cancelling-builds.js';
+import { projectRestores } from './0009-project-restores.js';
 
 /** In the order of their names; a published one never changes. */
-const MIGRATIONS: Readonly<Record<string, Migration>> = {
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-accounts-and-sandboxes': accountsAndSandboxes,
   '0002-snapshots': snapshots,
   '0004-lifecycle': lifecycle,
@@ -19,6 +20,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0006-template-builds': templateBuilds,
   '0007-webhooks': webhooks,
   '0008-cancelling-builds': cancellingBuilds,
+  '0009-project-restores': projectRestores,
 };
 
 /** Any number that nobody else locks in this database. */
