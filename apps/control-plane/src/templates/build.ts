@@ -81,7 +81,7 @@ export async function runBuild(
 
 /** Whatever comes of it is recorded, and the sandbox goes. */
 async function conclude(building: Building, claimed: BuildRecord, stop: AbortSignal): Promise<void> {
-  const { services, team, log, signal, change } = building;
+  const { services, team, signal, change } = building;
   if (claimed.sandbox_id !== null) await discard(services, team, claimed.sandbox_id);
   const before = claimed.snapshot_id === null ? undefined : await team.snapshots.get(claimed.snapshot_id);
   if (before !== undefined) {
@@ -97,20 +97,36 @@ async function conclude(building: Building, claimed: BuildRecord, stop: AbortSig
   await change({ sandboxId, snapshotId: null });
   let end: BuildChanges;
   try {
-    const snapshotId = await build(building, sandboxId);
-    await log.write(0, 'build', `ready: ${building.recipe.name}\n`);
-    end = { state: 'ready', snapshotId };
+    end = { state: 'ready', snapshotId: await build(building, sandboxId) };
   } catch (thrown) {
     const { message } = fromUnknown(thrown);
-    if (stop.aborted) end = { state: 'queued' };
+    const snapshotId = await madeBy(team, claimed.id);
+    if (snapshotId !== undefined) end = { state: 'ready', snapshotId };
+    else if (stop.aborted) end = { state: 'queued' };
     else if (signal.aborted) end = { state: 'cancelled', snapshotId: null };
     else end = { state: 'failed', error: message, snapshotId: null };
-    if (end.state === 'failed') await log.write(0, 'build', `failed: ${message}\n`);
-    if (end.state === 'cancelled') await log.write(0, 'build', 'cancelled\n');
   }
-  await log.flush();
+  await tell(building, end);
   await discard(services, team, sandboxId);
   await change({ ...end, sandboxId: null });
+}
+
+/** The snapshot that a build has made, also where the answer about that was lost; undefined: there is none. */
+async function madeBy(team: TeamScope, buildId: string): Promise<string | undefined> {
+  const id = (await team.templateBuilds.get(buildId))?.snapshot_id;
+  return id === undefined || id === null ? undefined : (await team.snapshots.get(id))?.id;
+}
+
+/** The end of the log. A template that is ready is not worse for a log that cannot be written. */
+async function tell({ recipe, log, services }: Building, { state, error }: BuildChanges): Promise<void> {
+  try {
+    if (state === 'ready') await log.write(0, 'build', `ready: ${recipe.name}\n`);
+    if (state === 'failed') await log.write(0, 'build', `failed: ${error}\n`);
+    if (state === 'cancelled') await log.write(0, 'build', 'cancelled\n');
+    await log.flush();
+  } catch (err) {
+    services.log.warn({ err, template: recipe.name }, 'the end of the log of a build is lost');
+  }
 }
 
 async function build(building: Building, sandboxId: string): Promise<string> {
@@ -151,7 +167,11 @@ async function build(building: Building, sandboxId: string): Promise<string> {
   const envs = { ...origin.envs, ...context.envs };
   await keep(building, sandboxId, snapshotId, recipe.name, { envs, ...chosen(plan) });
   const keys = plan.map(({ key }) => key);
-  await removeLayers(services, team, recipe.name, keys);
+  try {
+    await removeLayers(services, team, recipe.name, keys);
+  } catch (err) {
+    services.log.warn({ err, template: recipe.name }, 'old layers are left to the next build');
+  }
   return snapshotId;
 }
 

@@ -296,6 +296,37 @@ describe('a build', () => {
     expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(next.snapshot_id);
   });
 
+  test('hazard 5: that has made its template is ready, also when old layers cannot be removed or the answer is lost', async () => {
+    await build({ steps: [run('a')] });
+    const { store } = plane.services;
+    for (const broken of ['layers', 'commit'] as const) {
+      const { id } = await team.templateBuilds.insert({
+        id: `tb${broken.padEnd(20, '0')}`,
+        name: 'web',
+        recipe: { name: 'web', steps: [] },
+      });
+      const forTeam = (teamId: string) => {
+        const scope = store.forTeam(teamId);
+        const { commit } = scope.snapshots;
+        if (broken === 'layers') {
+          scope.templateBuilds.layers = () => Promise.reject(new Error('the connection was lost'));
+        } else {
+          scope.snapshots.commit = async (...wanted) => {
+            await commit.apply(scope.snapshots, wanted);
+            throw new Error('the connection was lost');
+          };
+        }
+        return scope;
+      };
+      const services = { ...plane.services, store: Object.create(store, { forTeam: { value: forTeam } }) };
+      await runBuild(services, owner.teamId, id, new AbortController().signal);
+      const built = await get(id);
+      expect(built).toMatchObject({ state: 'ready', error: null });
+      expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(built.snapshot_id);
+    }
+    expect(await build({ steps: [run('a')] })).toMatchObject({ state: 'ready' });
+  });
+
   test('that waits is cancelled at once, and one whose control plane has died by the next', async () => {
     const insert = (name: string) =>
       team.templateBuilds.insert({
