@@ -131,6 +131,31 @@ test('a connection that breaks under a command is an error after one attempt', a
   expect(server.requests).toHaveLength(2);
 });
 
+test('what is deleted by a request whose answer was lost is deleted, and what never was is not found', async () => {
+  const broken = (_request: unknown, response: { destroy(): void }): void => response.destroy();
+  const gone = apiError(404, 'not_found', 'there is no snapshot kept');
+  await using lost = await ScriptedServer.start([broken, gone]);
+  await new Client(options(lost)).snapshots.delete('kept');
+  expect(lost.requests).toHaveLength(2);
+  await using never = await ScriptedServer.start([gone]);
+  const error = await thrownBy(() => new Client(options(never)).snapshots.delete('kept'));
+  expect(error.code).toBe('not_found');
+});
+
+test('a signal is sent once, also over a connection that breaks', async () => {
+  await using server = await ScriptedServer.start([
+    json(200, wireSandbox()),
+    (_request, response) => {
+      response.destroy();
+    },
+  ]);
+  const sandbox = await Sandbox.connect(ID, options(server));
+  expect((await thrownBy(() => sandbox.processes.kill(7, { processSignal: 'SIGUSR1' }))).code).toBe(
+    'unavailable',
+  );
+  expect(server.requests).toHaveLength(2);
+});
+
 test('time limits and signals end a request', async () => {
   await using server = await ScriptedServer.start([() => {}]);
   const client = new Client(options(server));

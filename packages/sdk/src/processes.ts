@@ -26,10 +26,14 @@ export class Processes {
     });
   }
 
-  /** Sends a signal to a process group; default SIGKILL. */
+  /**
+   * Sends a signal to a process group; default SIGKILL. Not repeated over a broken connection, after which the process
+   * may have got it or not: two signals are not one.
+   */
   async kill(pid: number, options: CallOptions & { readonly processSignal?: string } = {}): Promise<void> {
     const { processSignal, ...call } = options;
     const query = { signal: processSignal };
-    await this.#transport.send({ ...call, method: 'DELETE', path: `${this.#path}/${pid}`, query });
+    const path = `${this.#path}/${pid}`;
+    await this.#transport.send({ ...call, method: 'DELETE', path, query, once: true });
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { MAX_RETRIES, retryDelayMs } from './retry.js';
+import { MAX_RETRIES, mayHaveActed, retryDelayMs } from './retry.js';
 
 const first = { retries: 0, replayable: true };
 const refused = { kind: 'refused' } as const;
@@ -46,6 +46,23 @@ test('Retry-After is heeded up to a limit, for a POST only where the server says
   expect(retryDelayMs({ ...first, method: 'POST' }, answer(503, null, true), 1)).toBeUndefined();
   expect(retryDelayMs({ ...first, method: 'GET' }, answer(503, '2'), 1)).toBe(2000);
   expect(retryDelayMs({ ...first, method: 'GET' }, answer(503, '3600'), 1)).toBeUndefined();
+});
+
+test('a DELETE that is to be done once is repeated only where nothing was begun', () => {
+  const kill = { ...first, method: 'DELETE', once: true };
+  expect(retryDelayMs(kill, refused, 1)).toBe(100);
+  expect(retryDelayMs(kill, answer(503, '0', true), 1)).toBe(100);
+  for (const how of [broken, answer(502), answer(503), answer(503, '0'), answer(504)]) {
+    expect(retryDelayMs(kill, how, 1)).toBeUndefined();
+  }
+});
+
+test('the server may have acted unless it says otherwise', () => {
+  expect(mayHaveActed(broken)).toBe(true);
+  expect(mayHaveActed(refused)).toBe(false);
+  expect(mayHaveActed(answer(503))).toBe(true);
+  expect(mayHaveActed(answer(503, '1', true))).toBe(false);
+  expect(mayHaveActed(answer(429, '1'))).toBe(false);
 });
 
 test('a body that is spent is never sent again', () => {

@@ -30,6 +30,8 @@ export interface Attempt {
   readonly method: string;
   /** Asking twice is the same as asking once, though the method does not say so. */
   readonly idempotent?: boolean;
+  /** Asking twice is not the same as asking once, though the method says so. */
+  readonly once?: boolean;
   /** Attempts before this one. */
   readonly retries: number;
   /** Whether the body can be sent again. */
@@ -49,7 +51,7 @@ export interface Attempt {
 export function retryDelayMs(attempt: Attempt, failure: Failure, random: number): number | undefined {
   if (attempt.retries >= MAX_RETRIES || !attempt.replayable) return undefined;
   const backOffMs = Math.round(FIRST_DELAY_MS * 2 ** attempt.retries * (0.5 + random / 2));
-  const repeatable = REPEATABLE.has(attempt.method);
+  const repeatable = REPEATABLE.has(attempt.method) && !attempt.once;
   if (failure.kind === 'refused') return backOffMs;
   if (failure.kind === 'broken') return repeatable || attempt.idempotent ? backOffMs : undefined;
   if (failure.status === 429 || failure.status === 503) {
@@ -63,4 +65,10 @@ export function retryDelayMs(attempt: Attempt, failure: Failure, random: number)
   }
   if (failure.status === 502 || failure.status === 504) return repeatable ? backOffMs : undefined;
   return undefined;
+}
+
+/** Whether the server may have done what it was asked for, though the attempt failed. */
+export function mayHaveActed(failure: Failure): boolean {
+  if (failure.kind !== 'answer') return failure.kind === 'broken';
+  return failure.status >= 500 && !failure.notBegun;
 }

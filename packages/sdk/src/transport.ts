@@ -5,7 +5,7 @@ import { errorFromAnswer } from './api-error.js';
 import type { CallOptions, Fetch, ResolvedOptions } from './client-options.js';
 import { type Deadline, startDeadline } from './deadline.js';
 import { parseJson } from './parse-json.js';
-import { type Failure, retryDelayMs } from './retry.js';
+import { type Failure, mayHaveActed, retryDelayMs } from './retry.js';
 
 /** Values of a query string; undefined ones are left out. */
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -21,6 +21,8 @@ export interface ApiRequest extends CallOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Asking twice is the same as asking once, though it is a POST. */
   readonly idempotent?: boolean | undefined;
+  /** Asking twice is not the same as asking once, though it is a DELETE. */
+  readonly once?: boolean | undefined;
 }
 
 /** A schema of the contract, as far as it is used here. */
@@ -111,12 +113,18 @@ export class Transport {
     const timeoutMs = request.timeoutMs ?? this.options.timeoutMs;
     const deadline = startDeadline(timeoutMs, request.signal, name(request));
     try {
+      let acted = false;
       for (let retries = 0; ; retries++) {
         const { response, error, failure } = await this.#attempt(request, deadline);
         if (response) return new Answer(response, deadline);
+        // What an earlier attempt has deleted, though its answer was lost, is gone as it was to be.
+        const isGone = request.method === 'DELETE' && error.code === 'not_found';
+        if (isGone && acted) return new Answer(new Response(null, { status: 204 }), deadline);
+        acted ||= mayHaveActed(failure);
         const attempt = {
           method: request.method,
           idempotent: request.idempotent ?? false,
+          once: request.once ?? false,
           retries,
           replayable: !isStream(request.body),
         };
