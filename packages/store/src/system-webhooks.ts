@@ -72,7 +72,7 @@ export class SystemWebhooks {
 
   /** Records how an attempt has ended, unless somebody else has taken the delivery on meanwhile. */
   async finish(
-    { id, attempt, webhook }: ClaimedDelivery,
+    { id, attempt, attemptsLeft, webhook }: ClaimedDelivery,
     { at, result, nextAttemptAt }: Finish,
   ): Promise<void> {
     const isDelivered = result.error === null;
@@ -85,11 +85,13 @@ export class SystemWebhooks {
         .where('id', '=', webhook.id)
         .$if(isDelivered, (query) => query.where('failures', '<>', 0))
         .execute();
+      // Somebody has asked for it to be sent again meanwhile: a failure of this attempt is not its end.
+      const retried = sql<boolean>`attempts_left <> ${attemptsLeft}::integer and ${!isDelivered}::boolean`;
       await transaction
         .updateTable('webhook_deliveries')
         .set({
-          state,
-          next_attempt_at: nextAttemptAt ?? at,
+          state: sql`case when ${retried} then 'pending' else ${state}::text end`,
+          next_attempt_at: sql`case when ${retried} then ${at} else ${nextAttemptAt ?? at}::timestamptz end`,
           claimed_by: null,
           claimed_until: null,
           last_status: result.status,

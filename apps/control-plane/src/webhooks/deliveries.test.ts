@@ -190,6 +190,30 @@ describe('a delivery', () => {
     expect(text).toMatch(/^dormouse_webhook_deliveries_pending [1-9]/m);
   });
 
+  test('hazard 8: is sent again when that was asked for while its last attempt was failing', async () => {
+    await using receiver = await Receiver.start(take);
+    const { id } = await hook({ url: receiver.url });
+    const { worker, clock } = await byHand();
+    await happen();
+    clock.at = await plane.services.store.system.now();
+    const { webhooks } = plane.services.store.system;
+    const [claimed] = await webhooks.claim({
+      at: clock.at,
+      leaseMs: 60_000,
+      limit: 1,
+      except: [],
+      failing: false,
+    });
+    const path = `/v1/webhooks/${id}/deliveries/${claimed!.id}/retry`;
+    await api.post(path);
+    const result = { status: 503, error: 'answered 503', durationMs: 1 };
+    await webhooks.finish(claimed!, { at: clock.at, result, nextAttemptAt: null });
+    expect((await log(id))[0]).toMatchObject({ state: 'pending', last_error: 'answered 503' });
+    clock.at = await plane.services.store.system.now();
+    expect(await round(worker)).toBe(1);
+    expect((await log(id))[0]).toMatchObject({ state: 'delivered', attempts: 2 });
+  });
+
   test('follows no redirect, and reads no endless answer', async () => {
     await using elsewhere = await Receiver.start(take);
     await using receiver = await Receiver.start(answer(307, { location: elsewhere.url }), (response) => {
