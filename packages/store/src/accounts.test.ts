@@ -160,6 +160,21 @@ describe('members', () => {
   });
 });
 
+test('hazard 14: a key that is made while its maker is taken out of the team does not stay', async () => {
+  const { user: owner, team } = await person();
+  const { user: maker } = await person();
+  const { members, apiKeys } = store.forTeam(team.id);
+  await members.add(maker.email, 'admin', 10);
+  const made: Promise<unknown>[] = [];
+  const digest = { lookup: 'e'.repeat(8), hash: 'e'.repeat(64) };
+  await members.remove(maker.id, () => {
+    made.push(apiKeys.insert({ userId: maker.id, name: 'late', ...digest }).catch((error: unknown) => error));
+  });
+  expect(await made[0]).toMatchObject({ code: 'forbidden' });
+  expect((await apiKeys.list({ limit: 9 })).items).toEqual([]);
+  expect(await apiKeys.insert({ userId: owner.id, name: 'own', ...digest })).toMatchObject({ name: 'own' });
+});
+
 describe('the migration to accounts', () => {
   test('has keys of before act for the owner of their team, and lets the old roles be', async () => {
     const name = 'before_accounts';

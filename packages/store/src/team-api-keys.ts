@@ -1,3 +1,4 @@
+import { DormouseError } from '@dormouse/errors';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import type { ApiKeysTable, Database } from './schema.js';
@@ -25,12 +26,29 @@ export class TeamApiKeys {
     this.#teamId = teamId;
   }
 
+  /**
+   * Records a key of a member, whose keys go when the member does.
+   *
+   * @throws DormouseError `forbidden` for somebody who is no member (any more)
+   */
   async insert({ userId, name, lookup, hash }: NewApiKeyRecord): Promise<ApiKeyRecord> {
-    return this.#db
-      .insertInto('api_keys')
-      .values({ team_id: this.#teamId, user_id: userId, name, lookup, hash })
-      .returningAll()
-      .executeTakeFirstOrThrow();
+    return this.#db.transaction().execute(async (transaction) => {
+      // Who removes a member holds this row until the keys of that member are gone as well.
+      await transaction.selectFrom('teams').select('id').where('id', '=', this.#teamId).forShare().execute();
+      const member = await transaction
+        .selectFrom('team_members')
+        .select('user_id')
+        .where('team_id', '=', this.#teamId)
+        .where('user_id', '=', userId)
+        .executeTakeFirst();
+      if (member === undefined)
+        throw new DormouseError('forbidden', 'only members of a team make keys of it');
+      return transaction
+        .insertInto('api_keys')
+        .values({ team_id: this.#teamId, user_id: userId, name, lookup, hash })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+    });
   }
 
   /** Newest first. */
