@@ -40,6 +40,8 @@ test('hazard 9: a connection that is lost in the middle of a transaction fails t
     const failing = store.forTeam(teamId).sandboxes.hideEnded('sb00000000000000000000');
     const failed = expect(failing).rejects.toThrow('terminat');
     for (let ended = 0; ended === 0; await wait(20)) {
+      // Within a transaction one look at the connections is remembered.
+      await admin.query('select pg_stat_clear_snapshot()');
       const { rowCount } = await admin.query(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dormouse' and wait_event = 'advisory'",
       );

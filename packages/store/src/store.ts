@@ -14,6 +14,8 @@ export interface StoreOptions {
   readonly databaseUrl: string;
   /** Most connections at once; default 10. */
   readonly poolSize?: number;
+  /** Longest time of one statement in milliseconds; default 30,000. Migrations take as long as they take. */
+  readonly statementTimeoutMs?: number;
   /** Of teams that have none of their own. Default: no limits. */
   readonly quotas?: Quotas;
   /** Called when an idle connection breaks; the pool replaces it by itself. */
@@ -24,6 +26,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Nothing here runs long; a lock that is never released must not hold a request for ever. */
 const STATEMENT_TIMEOUT_MS = 30_000;
+
+/** An index on a table with millions of rows takes minutes; what takes longer than this hangs. */
+const MIGRATION_TIMEOUT_MS = 3_600_000;
 
 /** Everything durable. */
 export class Store {
@@ -41,25 +46,19 @@ export class Store {
 
   /** Connects and brings the database's schema up to date. */
   static async open(options: StoreOptions): Promise<Store> {
+    await bringUpToDate(options.databaseUrl);
     const pool = new pg.Pool({
       connectionString: options.databaseUrl,
       max: Math.max(2, options.poolSize ?? 10),
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
+      statement_timeout: options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS,
       application_name: 'dormouse',
     });
     pool.on('error', (error) => options.onConnectionError?.(error));
     // The pool listens only to idle clients. An 'error' event of a busy one without a listener would end the process;
     // the statement that it was at fails with the same error.
     pool.on('connect', (client) => client.on('error', () => undefined));
-    const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
-    try {
-      await migrate(db);
-    } catch (error) {
-      await db.destroy();
-      throw error;
-    }
-    return new Store(db, options);
+    return new Store(new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }), options);
   }
 
   /**
@@ -86,5 +85,24 @@ export class Store {
 
   async close(): Promise<void> {
     await this.#db.destroy();
+  }
+}
+
+/** Migrates over connections of its own, whose statements may take longer than those of requests. */
+async function bringUpToDate(databaseUrl: string): Promise<void> {
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max: 2,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: MIGRATION_TIMEOUT_MS,
+    application_name: 'dormouse migrations',
+  });
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  try {
+    await migrate(db);
+  } finally {
+    await db.destroy();
   }
 }

@@ -53,7 +53,16 @@ test('hazard 5: a database of the first published version keeps everything when 
   await sql`insert into template_builds (id, team_id, name, recipe, state, snapshot_id)
     values ('tb00000000000000000001', ${teamId}, 'web', '{}', 'ready', 'sn00000000000000000001')`.execute(db);
 
-  const store = await Store.open({ databaseUrl: database.databaseUrl });
+  // A migration takes as long as it takes, however short the statements of requests must be.
+  const holder = new pg.Client({ connectionString: database.databaseUrl });
+  await holder.connect();
+  await holder.query('begin; lock table projects in access exclusive mode');
+  const opening = Store.open({ databaseUrl: database.databaseUrl, statementTimeoutMs: 200 });
+  opening.catch(() => undefined);
+  await holder.query('select pg_sleep(0.6)');
+  await holder.query('commit');
+  await holder.end();
+  const store = await opening;
   const team = store.forTeam(teamId);
   expect(await team.sandboxes.get('sb00000000000000000001')).toMatchObject({
     state: 'paused',
