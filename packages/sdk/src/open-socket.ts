@@ -31,7 +31,8 @@ export async function openSocket(
   });
   // Stays for the socket's life: an 'error' event without a listener would end the program.
   socket.on('error', () => {});
-  return new Promise((resolve, reject) => {
+  // Awaited here: the limits are lifted at the end of this function.
+  return await new Promise<WebSocket>((resolve, reject) => {
     const giveUp = (): void => {
       reject(deadline.error());
       socket.terminate();

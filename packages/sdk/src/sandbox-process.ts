@@ -100,6 +100,7 @@ export class SandboxProcess implements AsyncIterable<ProcessEvent>, AsyncDisposa
         socket.terminate();
       };
       signal?.addEventListener('abort', cancel, { once: true });
+      if (signal?.aborted) cancel();
       socket.on('message', (raw) => {
         const message = readMessage(raw.toString());
         switch (message?.type) {
