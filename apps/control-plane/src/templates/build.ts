@@ -11,6 +11,7 @@ import { findOrigin, type Origin } from '../sandboxes/origin.js';
 import { type CommandDefaults, createSnapshot } from '../snapshots/create.js';
 import { removeIfPresent, removeLayers } from '../snapshots/remove.js';
 import { doStep, startDetached, untilReady, type Workshop } from './build-command.js';
+import { fromLongestPrefix, type Layer } from './build-layers.js';
 import { BuildLog } from './build-log.js';
 import { type BuildContext, chosen, lastContext, type PlannedStep, planBuild } from './build-plan.js';
 
@@ -20,6 +21,11 @@ const LEASE_MS = 30_000;
 const RENEW_EVERY_MS = 2_000;
 
 type Recipe = z.output<typeof CreateTemplateBuildRequest>;
+
+/** Where a build is being done, to be cleared whatever becomes of it. */
+interface Place {
+  sandboxId: string | undefined;
+}
 
 /** A build in the hands of this process. */
 interface Building {
@@ -93,11 +99,11 @@ async function conclude(building: Building, claimed: BuildRecord, stop: AbortSig
     await change({ state: 'cancelled', sandboxId: null, snapshotId: null });
     return;
   }
-  const sandboxId = newSandboxId();
-  await change({ sandboxId, snapshotId: null });
+  await change({ sandboxId: null, snapshotId: null });
+  const place: Place = { sandboxId: undefined };
   let end: BuildChanges;
   try {
-    end = { state: 'ready', snapshotId: await build(building, sandboxId) };
+    end = { state: 'ready', snapshotId: await build(building, place) };
   } catch (thrown) {
     const { message } = fromUnknown(thrown);
     const snapshotId = await madeBy(team, claimed.id);
@@ -107,7 +113,7 @@ async function conclude(building: Building, claimed: BuildRecord, stop: AbortSig
     else end = { state: 'failed', error: message, snapshotId: null };
   }
   await tell(building, end);
-  await discard(services, team, sandboxId);
+  if (place.sandboxId !== undefined) await discard(services, team, place.sandboxId);
   await change({ ...end, sandboxId: null });
 }
 
@@ -129,39 +135,25 @@ async function tell({ recipe, log, services }: Building, { state, error }: Build
   }
 }
 
-async function build(building: Building, sandboxId: string): Promise<string> {
+async function build(building: Building, place: Place): Promise<string> {
   const { services, team, recipe, log, signal, change } = building;
   const origin = await findOrigin(services, team, recipe.from);
   origin.assertSize(recipe);
-  const vcpus = recipe.vcpus ?? origin.vcpus;
-  const memoryMb = recipe.memory_mb ?? origin.memoryMb;
-  const plan = planBuild(`${origin.snapshotId ?? origin.imageId} ${vcpus} ${memoryMb}`, recipe.steps);
-  const done = recipe.cache ? await longestDone(team, recipe.name, plan) : undefined;
-  await change({ step: done?.step.number ?? 0, cachedSteps: done?.step.number ?? 0 });
-  if (done !== undefined)
-    await log.write(done.step.number, 'build', `steps 1 to ${done.step.number}: done before\n`);
-
-  await createSandbox(
-    services,
-    team,
-    {
-      template: done?.snapshotId ?? recipe.from,
-      ...(done === undefined ? { vcpus, memory_mb: memoryMb } : {}),
-      timeout_sec: 0,
-      on_timeout: 'kill',
-      on_memory_loss: 'fail',
-      internet: true,
-      envs: {},
-      metadata: { template: recipe.name },
-    },
-    sandboxId,
-  );
+  const size = { vcpus: recipe.vcpus ?? origin.vcpus, memory_mb: recipe.memory_mb ?? origin.memoryMb };
+  const start = `${origin.snapshotId ?? origin.imageId} ${size.vcpus} ${size.memory_mb}`;
+  const plan = planBuild(start, recipe.steps);
+  const begin = (layer: Layer | undefined) => beginAt(building, place, size, layer);
+  const { sandboxId, done } = recipe.cache
+    ? await fromLongestPrefix(team, recipe.name, plan, begin, async ({ step }, reason) => {
+        await log.write(step.number, 'build', `steps 1 to ${step.number} cannot be taken over: ${reason}\n`);
+      })
+    : await begin(undefined);
   const workshop: Workshop = { host: services.host, sandboxId, log, signal };
-  for (const planned of plan.slice(done?.step.number ?? 0)) {
+  for (const planned of plan.slice(done)) {
     await perform(building, workshop, planned, origin, plan.length);
   }
   const context = lastContext(plan);
-  await start(building, workshop, context);
+  await startCommands(building, workshop, context);
   const snapshotId = newSnapshotId();
   await change({ snapshotId });
   const envs = { ...origin.envs, ...context.envs };
@@ -175,18 +167,36 @@ async function build(building: Building, sandboxId: string): Promise<string> {
   return snapshotId;
 }
 
-/** The last step after which a moment is kept from an earlier build, and that moment. */
-async function longestDone(
-  team: TeamScope,
-  template: string,
-  plan: readonly PlannedStep[],
-): Promise<{ readonly step: PlannedStep; readonly snapshotId: string } | undefined> {
-  for (const step of plan.toReversed()) {
-    if (!step.works) continue;
-    const snapshotId = await team.templateBuilds.layer(template, step.key);
-    if (snapshotId !== undefined) return { step, snapshotId };
-  }
-  return undefined;
+/**
+ * Makes the sandbox that a build is done in. One that an earlier attempt has left goes first.
+ *
+ * @param layer what it begins with; undefined: what the recipe begins with
+ * @returns the sandbox, and how many steps are done in it
+ */
+async function beginAt(
+  { services, team, recipe, log, change }: Building,
+  place: Place,
+  size: { readonly vcpus: number; readonly memory_mb: number },
+  layer: Layer | undefined,
+): Promise<{ readonly sandboxId: string; readonly done: number }> {
+  if (place.sandboxId !== undefined) await discard(services, team, place.sandboxId);
+  const sandboxId = newSandboxId();
+  place.sandboxId = sandboxId;
+  const done = layer?.step.number ?? 0;
+  await change({ sandboxId, step: done, cachedSteps: done });
+  const wanted = {
+    template: layer?.snapshotId ?? recipe.from,
+    ...(layer === undefined ? size : {}),
+    timeout_sec: 0,
+    on_timeout: 'kill',
+    on_memory_loss: 'fail',
+    internet: true,
+    envs: {},
+    metadata: { template: recipe.name },
+  } as const;
+  await createSandbox(services, team, wanted, sandboxId);
+  if (layer !== undefined) await log.write(done, 'build', `steps 1 to ${done}: done before\n`);
+  return { sandboxId, done };
 }
 
 async function perform(
@@ -211,7 +221,11 @@ async function perform(
   await change({ step: number });
 }
 
-async function start({ recipe, log }: Building, workshop: Workshop, context: BuildContext): Promise<void> {
+async function startCommands(
+  { recipe, log }: Building,
+  workshop: Workshop,
+  context: BuildContext,
+): Promise<void> {
   if (recipe.start_command !== undefined) {
     await log.write(0, 'build', `start: ${recipe.start_command}\n`);
     await startDetached(workshop, recipe.start_command, context);

@@ -296,6 +296,51 @@ describe('a build', () => {
     expect((await api.ask<Snapshot>('GET', '/v1/snapshots/web')).body.id).toBe(next.snapshot_id);
   });
 
+  test.each(['snapshot_corrupt', 'snapshot_incompatible', 'not_found'] as const)(
+    'goes on after fewer steps when the layer after more of them is no good: %s',
+    async (code) => {
+      await build({ steps: [run('a'), run('b'), run('c')] });
+      const layers = await team.templateBuilds.layers('web');
+      [done, made] = [[], []];
+      const bad = new Set(layers.map(({ snapshot_id }) => snapshot_id));
+      const tried: string[] = [];
+      plane.host.script({
+        createSandbox: ({ id, generation, spec }) => {
+          const from = spec?.snapshotId ?? '';
+          tried.push(from);
+          // The layer after the first step alone is whole.
+          if (bad.has(from) && tried.length < 3) throw new DormouseError(code, 'page 7 is damaged');
+          return { sandbox: { id, generation, state: SandboxState.RUNNING } };
+        },
+      });
+      const { id } = await begin({ steps: [run('a'), run('b'), run('c')] });
+      const log = await follow(id);
+      expect(await get(id)).toMatchObject({ state: 'ready', step: 3, cached_steps: 1 });
+      expect(tried).toHaveLength(3);
+      expect(log.map(({ text }) => text).slice(0, 3)).toEqual([
+        'steps 1 to 3 cannot be taken over: page 7 is damaged\n',
+        'steps 1 to 2 cannot be taken over: page 7 is damaged\n',
+        'steps 1 to 1: done before\n',
+      ]);
+      expect(done.map(({ command }) => command)).toEqual(['b', 'c']);
+      expect((await api.ask<{ sandboxes: Sandbox[] }>('GET', '/v1/sandboxes')).body.sandboxes).toEqual([]);
+      // What could not be taken over is replaced.
+      expect(await ids()).toHaveLength(4);
+    },
+  );
+
+  test('keeps its layers after an error that says nothing about them', async () => {
+    await build({ steps: [run('a')] });
+    const before = await ids();
+    plane.host.script({
+      createSandbox: () => {
+        throw new DormouseError('no_capacity', 'no memory is left');
+      },
+    });
+    expect(await build({ steps: [run('a')] })).toMatchObject({ state: 'failed', error: 'no memory is left' });
+    expect(await ids()).toEqual(before);
+  });
+
   test('hazard 5: that has made its template is ready, also when old layers cannot be removed or the answer is lost', async () => {
     await build({ steps: [run('a')] });
     const { store } = plane.services;
