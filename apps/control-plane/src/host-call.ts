@@ -23,6 +23,16 @@ export async function hostCall<Answer>(call: Promise<Answer>, signal?: AbortSign
   }
 }
 
+/** An error of a host call that came after something was begun: it makes no promise that nothing was. */
+export function asBegun(thrown: unknown): unknown {
+  if (!(thrown instanceof DormouseError) || !thrown.notBegun) return thrown;
+  const { code, message, suggestion } = thrown;
+  return new DormouseError(code, message, {
+    cause: thrown,
+    ...(suggestion === undefined ? {} : { suggestion }),
+  });
+}
+
 /** The answers of a streaming host call, with the host's errors in our own terms. */
 export async function* hostStream<Answer>(call: AsyncIterable<Answer>): AsyncGenerator<Answer, void, void> {
   try {

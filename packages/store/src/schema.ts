@@ -100,6 +100,8 @@ export interface SandboxesTable {
   paused_at: Date | null;
   /** When somebody asked for its destruction; from `stopped` on it is not shown any more. */
   deleted_at: Date | null;
+  /** Who asked for that, as in events; null: nobody, or a version that did not record it. */
+  deleted_by: string | null;
 }
 
 export interface SnapshotsTable {

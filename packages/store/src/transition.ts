@@ -91,13 +91,20 @@ export async function swap(
   if (changes.resumedBy !== undefined) query = query.set({ resumed_by: changes.resumedBy });
   if (changes.timeoutSec !== undefined) query = query.set({ timeout_sec: changes.timeoutSec });
   if (changes.onMemoryLoss !== undefined) query = query.set({ on_memory_loss: changes.onMemoryLoss });
-  if (changes.deleted) query = query.set({ deleted_at: sql<Date>`coalesce(deleted_at, now())` });
+  if (changes.deleted) {
+    query = query.set({
+      deleted_at: sql<Date>`coalesce(deleted_at, now())`,
+      deleted_by: sql<string>`coalesce(deleted_by, ${actor})`,
+    });
+  }
   const row = await query.returningAll().executeTakeFirst();
   const type = silent ? undefined : eventOfMove(from.state, next.state);
   if (row !== undefined && type !== undefined) {
     const reason = why ?? changes.reason ?? null;
     const data = type === 'sandbox.resumed' ? { resumed_by: row.resumed_by } : {};
-    await insertEvent(transaction, teamId, actor, { type, sandboxId: id, reason, data });
+    // A deletion may be finished by another actor than the one who asked for it.
+    const by = type === 'sandbox.deleted' ? (row.deleted_by ?? actor) : actor;
+    await insertEvent(transaction, teamId, by, { type, sandboxId: id, reason, data });
   }
   return row;
 }

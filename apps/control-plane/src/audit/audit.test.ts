@@ -1,6 +1,9 @@
-import type { AuditEntry, AuditList, CreatedApiKey, Session } from '@dormouse/contracts';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { AuditEntry, AuditList, CreatedApiKey, EventList, Session } from '@dormouse/contracts';
+import { DormouseError } from '@dormouse/errors';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApi } from '../api.js';
+import { reconcileOnce } from '../reconciler/reconcile.js';
 import { startTestControlPlane, type TestControlPlane } from '../testing/control-plane.js';
 import { ask, newPerson, PASSWORD } from '../testing/people.js';
 
@@ -99,6 +102,53 @@ describe('the audit log', () => {
     expect(told(await entries(token, `?target=${id}&action=sandbox.pause`))).toEqual([
       `${who} sandbox.pause ${id}`,
     ]);
+  });
+
+  test('names what was built, and by whom', async () => {
+    const { token, user } = await newPerson(plane);
+    const { body, status } = await ask<{ id: string }>(plane, 'POST', '/v1/templates', {
+      token,
+      json: { name: 'web', steps: [{ type: 'run', command: 'true' }] },
+    });
+    expect(status).toBe(202);
+    const [entry] = await entries(token);
+    expect(told([entry!])).toEqual([`${user.email} template.build ${body.id}`]);
+    expect(entry?.details).toEqual({ name: 'web' });
+  });
+
+  test('has deletions that were begun and ended in an error, and the event of each names who asked for it', async () => {
+    const { token, user } = await newPerson(plane);
+    const { body } = await ask<{ id: string }>(plane, 'POST', '/v1/sandboxes', { token, json: {} });
+    const project = await ask<{ id: string }>(plane, 'POST', '/v1/projects', { token, json: { name: 'p' } });
+    plane.host.script({
+      destroySandbox: () => {
+        throw new DormouseError('unavailable', 'the agent is restarting');
+      },
+    });
+    const deleted = await ask(plane, 'DELETE', `/v1/sandboxes/${body.id}`, { token });
+    expect(deleted.status).toBe(503);
+    // Nothing was begun, or the request was refused.
+    plane.host.script({
+      pauseSandbox: () => {
+        throw new DormouseError('no_capacity', 'no');
+      },
+    });
+    await ask(plane, 'POST', `/v1/sandboxes/${body.id}/pause`, { token, json: {} });
+    await ask(plane, 'DELETE', '/v1/projects/none', { token });
+    const list = await entries(token);
+    expect(told(list)).toEqual([
+      `${user.email} user.signup null`,
+      `${user.email} sandbox.create ${body.id}`,
+      `${user.email} project.create ${project.body.id}`,
+      `${user.email} sandbox.delete ${body.id}`,
+    ]);
+    expect(list[0]?.details).toEqual({ error: 'unavailable' });
+    plane.host.reset();
+    await wait(2);
+    await reconcileOnce(plane.services);
+    const { events } = (await ask<EventList>(plane, 'GET', '/v1/events', { token })).body;
+    const end = events.find(({ type }) => type === 'sandbox.deleted');
+    expect(end?.actor).toBe(`user:${user.id}`);
   });
 
   test('has nothing that did not happen, that is another team’s, or that is a secret', async () => {

@@ -13,6 +13,7 @@ const list = createRoute({
   summary: 'Who did what',
   description: [
     'Everything that has changed accounts, keys, members, sandboxes, snapshots, projects or templates of the team, newest first.',
+    'A request that failed is there as well, with the code of its `error`, unless it was refused before anything began.',
     'What happens inside sandboxes (commands, files) is not recorded. For owners and admins.',
     'The name of what a route records is `x-audit-action` in this document.',
   ].join(' '),

@@ -1,7 +1,9 @@
+import { DormouseError } from '@dormouse/errors';
 import type { Context, MiddlewareHandler } from 'hono';
 import { routePath } from 'hono/route';
 import { z } from 'zod';
 import type { AppEnv } from '../context.js';
+import { toClientError } from './errors.js';
 import type { RouteTable } from './route-table.js';
 
 /** No id and no name is longer. */
@@ -15,8 +17,12 @@ const Made = z.object({
   results: z.array(z.object({ sandbox: z.object({ id: z.string() }).optional() })).optional(),
 });
 
+/** Statuses below 500 after which a request may have changed something: a time limit, a client that went away. */
+const UNCLEAR: readonly number[] = [408, 499];
+
 /**
- * Records every request that has changed something, before it is answered. What it is called is an attribute of its
+ * Records every request that has changed something, before it is answered, and every one that failed and may have:
+ * a deletion is begun in the database, say, and finished later. What it is called is an attribute of its
  * route; which thing it was is in its path or, for what it has made, in its answer. Bodies of requests are never
  * recorded: they hold secrets.
  */
@@ -25,8 +31,8 @@ export function auditLog(routes: RouteTable): MiddlewareHandler<AppEnv> {
     await next();
     const action = routes.auditAction(c.req.method, routePath(c, -1));
     const caller = c.get('caller');
-    if (action === undefined || caller === undefined || c.res.status >= 400) return;
-    const made = c.res.status === 201 ? await madeBy(c.res) : {};
+    if (action === undefined || caller === undefined || isRefusal(c)) return;
+    const made = c.res.status === 201 || c.res.status === 202 ? await madeBy(c.res) : {};
     try {
       await c.get('team').audit.append({
         userId: caller.keyId === null ? caller.userId : null,
@@ -40,6 +46,7 @@ export function auditLog(routes: RouteTable): MiddlewareHandler<AppEnv> {
             ? {}
             : { made: made.results.flatMap(({ sandbox }) => sandbox?.id ?? []) }),
           ...c.get('auditDetails'),
+          ...(c.error === undefined ? {} : { error: toClientError(c.error).code }),
         },
         address: c.get('address'),
         requestId: c.get('requestId'),
@@ -49,6 +56,13 @@ export function auditLog(routes: RouteTable): MiddlewareHandler<AppEnv> {
       c.get('log').error({ err, action }, 'not recorded in the audit log');
     }
   };
+}
+
+/** Whether a request was refused before anything was begun. */
+function isRefusal({ res: { status }, error }: Context<AppEnv>): boolean {
+  if (status < 400) return false;
+  if (status < 500 && !UNCLEAR.includes(status)) return true;
+  return error instanceof DormouseError && error.notBegun;
 }
 
 async function madeBy(response: Response): Promise<z.infer<typeof Made>> {

@@ -2,6 +2,7 @@ import { SNAPSHOT_ID_PATTERN } from '@dormouse/contracts';
 import { DormouseError } from '@dormouse/errors';
 import type { ProjectRecord, SandboxRecord, TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
+import { asBegun } from '../host-call.js';
 import { pauseSandbox } from '../sandboxes/pause.js';
 import { resumeSandbox } from '../sandboxes/resume.js';
 import { findProject } from './find.js';
@@ -80,7 +81,7 @@ async function leaveFor(
   } catch (thrown) {
     if (present.state !== 'paused') await wake(services, hold, present.id);
     // The present moment may have been kept: asking again would keep it again.
-    throw begun(thrown);
+    throw asBegun(thrown);
   }
 }
 
@@ -96,16 +97,6 @@ async function wake(services: Services, { team, project }: Hold, id: string): Pr
       'a project could not go on after a failed restore; it is paused',
     );
   }
-}
-
-/** The same error, without the promise that nothing was begun. */
-function begun(thrown: unknown): unknown {
-  if (!(thrown instanceof DormouseError)) return thrown;
-  const { code, message, suggestion } = thrown;
-  return new DormouseError(code, message, {
-    cause: thrown,
-    ...(suggestion === undefined ? {} : { suggestion }),
-  });
 }
 
 function noSuchMoment({ id }: ProjectRecord, snapshotId: string): DormouseError {

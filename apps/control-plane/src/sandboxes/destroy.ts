@@ -2,7 +2,7 @@ import { DormouseError } from '@dormouse/errors';
 import { isFinal } from '@dormouse/lifecycle';
 import type { SandboxRecord, TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
-import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
+import { asBegun, HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
 import { findSandbox } from './find.js';
 
 /** How often a state may change under our hands before we call it a day. */
@@ -18,7 +18,11 @@ export async function destroySandbox(services: Services, team: TeamScope, id: st
   const { host } = services;
   await services.inFlight.run(id, async () => {
     const stopping = await beginStopping(team, id);
-    await hostCall(host.destroySandbox({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS }));
+    await hostCall(host.destroySandbox({ id }, { timeoutMs: HOST_CALL_TIMEOUT_MS })).catch(
+      (thrown: unknown) => {
+        throw asBegun(thrown);
+      },
+    );
     if (stopping !== undefined) await team.sandboxes.transition({ id, from: stopping, to: 'stopped' });
   });
 }

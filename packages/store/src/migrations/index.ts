@@ -9,6 +9,7 @@ import { templateBuilds } from './0006-template-builds.js';
 import { webhooks } from './0007-webhooks.js';
 import { cancellingBuilds } from './0008-cancelling-builds.js';
 import { projectRestores } from './0009-project-restores.js';
+import { deletedBy } from './0010-deleted-by.js';
 
 /** In the order of their names; a published one never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -21,6 +22,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0007-webhooks': webhooks,
   '0008-cancelling-builds': cancellingBuilds,
   '0009-project-restores': projectRestores,
+  '0010-deleted-by': deletedBy,
 };
 
 /** Any number that nobody else locks in this database. */
