@@ -16,9 +16,16 @@ export type {
 } from './project-record.js';
 export { NO_QUOTAS, type Quotas, type Usage } from './quotas.js';
 export { type RateLimit, RateLimits, type RateVerdict } from './rate-limits.js';
-export type { Follow, NewSandbox, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
+export type {
+  Follow,
+  NewSandbox,
+  ReconciledSandbox,
+  SandboxRecord,
+  Transition,
+  TransitionChanges,
+} from './sandbox-record.js';
 export type { AuditDetails, BuildState, SnapshotState, TeamRole } from './schema.js';
-export type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
+export type { NewSnapshot, SnapshotAncestor, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
 export { Store, type StoreOptions } from './store.js';
 export type {
   KeyCandidate,
@@ -40,6 +47,7 @@ export type {
   BuildChanges,
   BuildLogRecord,
   BuildRecord,
+  ClaimedBuild,
   NewBuild,
   NewBuildLog,
   TeamTemplateBuilds,

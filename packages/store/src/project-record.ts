@@ -1,9 +1,43 @@
 import type { SandboxState } from '@dormouse/lifecycle';
 import type { Selectable } from 'kysely';
+import { columns } from './columns.js';
 import type { ProjectSavesTable, ProjectsTable } from './schema.js';
 
-/** A project as it is stored, and the state of the sandbox it is open in; null: there is none. */
-export type ProjectRecord = Readonly<Selectable<ProjectsTable>> & {
+type ProjectColumn = Exclude<keyof ProjectsTable, 'envs'>;
+
+/** All but the environment, which may be large and is needed by few: see `TeamProjects.envsOf`. */
+export const PROJECT_COLUMNS: readonly ProjectColumn[] = columns<ProjectColumn>({
+  id: true,
+  team_id: true,
+  name: true,
+  template: true,
+  keep_last: true,
+  workspace: true,
+  vcpus: true,
+  memory_mb: true,
+  timeout_sec: true,
+  internet: true,
+  metadata: true,
+  sandbox_id: true,
+  next_sandbox_id: true,
+  head_id: true,
+  pending_save_id: true,
+  closing_generation: true,
+  restoring_id: true,
+  leaving_sandbox_id: true,
+  leaving_generation: true,
+  lease: true,
+  lease_until: true,
+  created_at: true,
+  opened_at: true,
+  saved_at: true,
+  deleted_at: true,
+});
+
+/**
+ * A project as it is stored, without its environment, and the state of the sandbox it is open in; null: there is none.
+ */
+export type ProjectRecord = Readonly<Pick<Selectable<ProjectsTable>, ProjectColumn>> & {
   readonly sandbox_state: SandboxState | null;
 };
 

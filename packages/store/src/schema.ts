@@ -200,6 +200,9 @@ export interface TemplateBuildsTable {
   team_id: string;
   /** Of the snapshot that it ends with. */
   name: string;
+  /** What it begins with, and how many steps it has: of the recipe, which is read by whoever builds it alone. */
+  from_name: Generated<string>;
+  step_count: Generated<number>;
   /** What was asked for. */
   recipe: JSONColumnType<object, string, never>;
   state: BuildState;

@@ -152,7 +152,7 @@ test('hazard 5: a build takes its name from an older build alone, also when its 
     const row = snapshot(name, { overwrite: true });
     const build = `tb${String(builds.length).padStart(20, '0')}`;
     builds.push(build);
-    await templateBuilds.insert({ id: build, name, recipe: {} });
+    await templateBuilds.insert({ id: build, name, recipe: {}, from: 'base', stepCount: 0 });
     await templateBuilds.claim(build, { token: 'lease', ms: 60_000 });
     await templateBuilds.change(build, 'lease', { snapshotId: row.id });
     return await snapshots.insert(row);

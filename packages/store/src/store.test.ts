@@ -81,7 +81,9 @@ describe('hazard 14: a team', () => {
     const other = store.forTeam(theirs).sandboxes;
     const record = await mine.insert(sandbox());
     expect(await mine.get(record.id)).toEqual({ ...record, host_state: 'online' });
-    expect(record).toMatchObject({ team_id: ours, state: 'pending', generation: 1, envs: { A: 'b' } });
+    expect(record).toMatchObject({ team_id: ours, state: 'pending', generation: 1 });
+    expect(await mine.envsOf(record.id)).toEqual({ A: 'b' });
+    expect(await other.envsOf(record.id)).toBeUndefined();
 
     expect(await other.get(record.id)).toBeUndefined();
     expect((await other.list({ limit: 10 })).items).toEqual([]);

@@ -4,7 +4,13 @@ import type { Mover } from './mover.js';
 import { ProcessLease } from './process-lease.js';
 import type { Quotas } from './quotas.js';
 import { RateLimits } from './rate-limits.js';
-import type { Follow, SandboxRecord, Transition } from './sandbox-record.js';
+import {
+  type Follow,
+  RECONCILED_COLUMNS,
+  type ReconciledSandbox,
+  type SandboxRecord,
+  type Transition,
+} from './sandbox-record.js';
 import type { Database } from './schema.js';
 import { insertTeam, SystemAccounts, USE_IS_DUE } from './system-accounts.js';
 import { SystemEvents } from './system-events.js';
@@ -80,10 +86,10 @@ export class SystemRepository {
   }
 
   /** Every sandbox that has not ended, and of those that have, the ones named. */
-  async sandboxesToReconcile(ids: readonly string[]): Promise<SandboxRecord[]> {
+  async sandboxesToReconcile(ids: readonly string[]): Promise<ReconciledSandbox[]> {
     return this.#db
       .selectFrom('sandboxes')
-      .selectAll()
+      .select(RECONCILED_COLUMNS)
       .where((where) =>
         where.or([
           where('state', 'not in', ['stopped', 'error']),

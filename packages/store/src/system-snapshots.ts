@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Database } from './schema.js';
-import type { SnapshotRecord, SnapshotSize } from './snapshot-record.js';
+import { SNAPSHOT_COLUMNS, type SnapshotRecord, type SnapshotSize } from './snapshot-record.js';
 
 /** The snapshots of all teams, for the reconciler. */
 export class SystemSnapshots {
@@ -14,7 +14,7 @@ export class SystemSnapshots {
   async toReconcile(ids: readonly string[]): Promise<SnapshotRecord[]> {
     return this.#db
       .selectFrom('snapshots')
-      .selectAll()
+      .select(SNAPSHOT_COLUMNS)
       .where((where) =>
         where.or([where('state', '<>', 'deleted'), where('id', '=', sql<string>`any(${ids})`)]),
       )

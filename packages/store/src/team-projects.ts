@@ -1,7 +1,12 @@
 import { DormouseError } from '@dormouse/errors';
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
-import type { NewProject, ProjectChanges, ProjectRecord } from './project-record.js';
+import {
+  type NewProject,
+  PROJECT_COLUMNS,
+  type ProjectChanges,
+  type ProjectRecord,
+} from './project-record.js';
 import type { Database } from './schema.js';
 
 /** Who is changing a project, as long as the database's clock says so. */
@@ -28,6 +33,17 @@ export class TeamProjects {
         where.or([where('projects.name', '=', nameOrId), where('projects.id', '=', nameOrId)]),
       )
       .executeTakeFirst();
+  }
+
+  /** What sandboxes of a project have in their environment. */
+  async envsOf(id: string): Promise<Readonly<Record<string, string>>> {
+    const row = await this.#db
+      .selectFrom('projects')
+      .select('envs')
+      .where('team_id', '=', this.#teamId)
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row?.envs ?? {};
   }
 
   /** Newest first. */
@@ -63,7 +79,7 @@ export class TeamProjects {
         metadata: JSON.stringify(project.metadata),
       })
       .onConflict((conflict) => conflict.doNothing())
-      .returningAll()
+      .returning(PROJECT_COLUMNS)
       .executeTakeFirst();
     if (inserted !== undefined) return { ...inserted, sandbox_state: null };
     throw new DormouseError('already_exists', `there is a project ${project.name} already`, {
@@ -164,7 +180,7 @@ export class TeamProjects {
   #all(): SelectQueryBuilder<Database, 'projects', ProjectRecord> {
     return this.#db
       .selectFrom('projects')
-      .selectAll('projects')
+      .select(PROJECT_COLUMNS.map((column) => `projects.${column}` as const))
       .select((select) =>
         select
           .selectFrom('sandboxes')

@@ -4,7 +4,7 @@ import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js'
 import { insertEvent, lockTeam } from './events.js';
 import type { Mover } from './mover.js';
 import { assertRoom } from './quotas.js';
-import type { NewSandbox, SandboxRecord, Transition } from './sandbox-record.js';
+import { type NewSandbox, SANDBOX_COLUMNS, type SandboxRecord, type Transition } from './sandbox-record.js';
 import type { Database } from './schema.js';
 import { compareAndSwap } from './transition.js';
 
@@ -30,6 +30,12 @@ export class TeamSandboxes {
   /** A sandbox, or undefined: not there, another team's and destroyed are the same. */
   async get(id: string): Promise<SandboxRecord | undefined> {
     return this.#visible().where('id', '=', id).executeTakeFirst();
+  }
+
+  /** The environment of a sandbox; undefined where `get` finds none. */
+  async envsOf(id: string): Promise<Readonly<Record<string, string>> | undefined> {
+    const row = await this.#visible().clearSelect().select('envs').where('id', '=', id).executeTakeFirst();
+    return row?.envs;
   }
 
   /** Newest first. */
@@ -76,7 +82,7 @@ export class TeamSandboxes {
           host_id: sandbox.hostId,
           parent_snapshot: sandbox.parentSnapshot ?? null,
         })
-        .returningAll()
+        .returning(SANDBOX_COLUMNS)
         .executeTakeFirstOrThrow();
       await insertEvent(transaction, this.#teamId, this.#mover.actor, {
         type: 'sandbox.created',
@@ -102,7 +108,7 @@ export class TeamSandboxes {
       .set({ timeout_sec: timeoutSec, on_memory_loss: onMemoryLoss })
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
-      .returningAll()
+      .returning(SANDBOX_COLUMNS)
       .executeTakeFirst();
   }
 
@@ -138,7 +144,7 @@ export class TeamSandboxes {
   #visible(): SelectQueryBuilder<Database, 'sandboxes', SandboxRecord> {
     return this.#db
       .selectFrom('sandboxes')
-      .selectAll()
+      .select(SANDBOX_COLUMNS)
       .select((select) =>
         select
           .selectFrom('hosts')

@@ -5,7 +5,13 @@ import type { Mover } from './mover.js';
 import { assertRoom } from './quotas.js';
 import type { Database } from './schema.js';
 import { assertMayTakeName } from './snapshot-name.js';
-import type { NewSnapshot, SnapshotRecord, SnapshotSize } from './snapshot-record.js';
+import {
+  type NewSnapshot,
+  SNAPSHOT_COLUMNS,
+  type SnapshotAncestor,
+  type SnapshotRecord,
+  type SnapshotSize,
+} from './snapshot-record.js';
 
 /**
  * How many ancestors are told: a project that is closed and opened every day descends from all its days, and a list
@@ -39,6 +45,11 @@ export class TeamSnapshots {
       .executeTakeFirst();
   }
 
+  /** The environment of what begins with a snapshot. Deleted ones still say what descends from them. */
+  async envsOf(id: string): Promise<Readonly<Record<string, string>>> {
+    return this.#envsOf(this.#db, id);
+  }
+
   /** Newest first. */
   async list(page: PageRequest): Promise<Page<SnapshotRecord>> {
     let query = this.#ready()
@@ -53,8 +64,8 @@ export class TeamSnapshots {
   }
 
   /** What each of these snapshots descends from, the nearest first, deleted ones included; the nearest hundred. */
-  async ancestors(ids: readonly string[]): Promise<ReadonlyMap<string, readonly SnapshotRecord[]>> {
-    const { rows } = await sql<SnapshotRecord & { readonly descendant: string }>`
+  async ancestors(ids: readonly string[]): Promise<ReadonlyMap<string, readonly SnapshotAncestor[]>> {
+    const { rows } = await sql<SnapshotAncestor & { readonly descendant: string }>`
       with recursive line (descendant, id, depth) as (
         select id, parent_id, 1 from snapshots where team_id = ${this.#teamId} and id = any(${ids})
         union all
@@ -62,10 +73,10 @@ export class TeamSnapshots {
           from line join snapshots on snapshots.id = line.id and snapshots.team_id = ${this.#teamId}
           where line.depth < ${sql.lit(MAX_ANCESTORS)}
       )
-      select line.descendant, snapshots.*
+      select line.descendant, snapshots.id, snapshots.name, snapshots.state
         from line join snapshots on snapshots.id = line.id and snapshots.team_id = ${this.#teamId}
         order by line.descendant, line.depth`.execute(this.#db);
-    const lines = new Map<string, SnapshotRecord[]>(ids.map((id) => [id, []]));
+    const lines = new Map<string, SnapshotAncestor[]>(ids.map((id) => [id, []]));
     for (const { descendant, ...snapshot } of rows) lines.get(descendant)?.push(snapshot);
     return lines;
   }
@@ -107,7 +118,7 @@ export class TeamSnapshots {
           moved_by: this.#mover.processId,
           envs: JSON.stringify(envs),
         })
-        .returningAll()
+        .returning(SNAPSHOT_COLUMNS)
         .executeTakeFirstOrThrow();
     });
   }
@@ -135,7 +146,7 @@ export class TeamSnapshots {
         .where(
           sql<boolean>`exists (select from snapshots new where new.id = ${id} and new.state = 'creating')`,
         )
-        .returningAll()
+        .returning(SNAPSHOT_COLUMNS)
         .executeTakeFirst();
       // Refusing rolls back what has just been marked.
       if (replaced !== undefined) await assertMayTakeName(transaction, this.#teamId, wanted, replaced.id);
@@ -151,7 +162,7 @@ export class TeamSnapshots {
         .where('team_id', '=', this.#teamId)
         .where('id', '=', id)
         .where('state', '=', 'creating')
-        .returningAll()
+        .returning(SNAPSHOT_COLUMNS)
         .executeTakeFirst();
       if (snapshot === undefined) return undefined;
       if (replaced !== undefined) await this.#tell(transaction, 'snapshot.deleted', replaced);
@@ -169,7 +180,7 @@ export class TeamSnapshots {
         .where('team_id', '=', this.#teamId)
         .where('state', '=', 'ready')
         .where((where) => where.or([where('name', '=', nameOrId), where('id', '=', nameOrId)]))
-        .returningAll()
+        .returning(SNAPSHOT_COLUMNS)
         .executeTakeFirst();
       if (snapshot !== undefined) await this.#tell(transaction, 'snapshot.deleted', snapshot);
       return snapshot;
@@ -184,11 +195,10 @@ export class TeamSnapshots {
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .where('state', '=', 'creating')
-      .returningAll()
+      .returning(SNAPSHOT_COLUMNS)
       .executeTakeFirst();
   }
 
-  /** Deleted ones still say what descends from them. */
   async #envsOf(db: Kysely<Database>, id: string | null): Promise<Readonly<Record<string, string>>> {
     if (id === null) return {};
     const row = await db
@@ -220,7 +230,7 @@ export class TeamSnapshots {
   #ready(): SelectQueryBuilder<Database, 'snapshots', SnapshotRecord> {
     return this.#db
       .selectFrom('snapshots')
-      .selectAll()
+      .select(SNAPSHOT_COLUMNS)
       .where('team_id', '=', this.#teamId)
       .where('state', '=', 'ready');
   }

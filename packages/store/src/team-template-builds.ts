@@ -1,9 +1,36 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
+import { columns } from './columns.js';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import type { BuildState, Database, TemplateBuildLogsTable, TemplateBuildsTable } from './schema.js';
 
-/** A build of a template as it is stored. */
-export type BuildRecord = Readonly<Selectable<TemplateBuildsTable>>;
+type BuildColumn = Exclude<keyof TemplateBuildsTable, 'recipe'>;
+
+/** All but the recipe, which holds whole files and is needed by whoever builds it alone: see `claim`. */
+const BUILD_COLUMNS: readonly BuildColumn[] = columns<BuildColumn>({
+  id: true,
+  team_id: true,
+  name: true,
+  from_name: true,
+  step_count: true,
+  state: true,
+  cancel_requested: true,
+  step: true,
+  cached_steps: true,
+  sandbox_id: true,
+  snapshot_id: true,
+  error: true,
+  lease: true,
+  lease_until: true,
+  created_at: true,
+  started_at: true,
+  finished_at: true,
+});
+
+/** A build of a template as it is stored, without its recipe. */
+export type BuildRecord = Readonly<Pick<Selectable<TemplateBuildsTable>, BuildColumn>>;
+
+/** A build in the hands of whoever has claimed it. */
+export type ClaimedBuild = BuildRecord & Pick<Selectable<TemplateBuildsTable>, 'recipe'>;
 
 /** Something that a build has said. */
 export type BuildLogRecord = Readonly<Selectable<TemplateBuildLogsTable>>;
@@ -13,6 +40,9 @@ export interface NewBuild {
   readonly id: string;
   readonly name: string;
   readonly recipe: object;
+  /** What it begins with, and how many steps it has, as the recipe says. */
+  readonly from: string;
+  readonly stepCount: number;
 }
 
 /** What changes about a build while somebody holds its lease. What is left out stays. */
@@ -51,7 +81,7 @@ export class TeamTemplateBuilds {
   async get(id: string): Promise<BuildRecord | undefined> {
     return this.#db
       .selectFrom('template_builds')
-      .selectAll()
+      .select(BUILD_COLUMNS)
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .executeTakeFirst();
@@ -61,7 +91,7 @@ export class TeamTemplateBuilds {
   async list(page: PageRequest): Promise<Page<BuildRecord>> {
     let query = this.#db
       .selectFrom('template_builds')
-      .selectAll()
+      .select(BUILD_COLUMNS)
       .where('team_id', '=', this.#teamId)
       .orderBy('created_at', 'desc')
       .orderBy('id', 'desc')
@@ -81,9 +111,11 @@ export class TeamTemplateBuilds {
         team_id: this.#teamId,
         name: build.name,
         recipe: JSON.stringify(build.recipe),
+        from_name: build.from,
+        step_count: build.stepCount,
         state: 'queued',
       })
-      .returningAll()
+      .returning(BUILD_COLUMNS)
       .executeTakeFirstOrThrow();
   }
 
@@ -99,7 +131,7 @@ export class TeamTemplateBuilds {
   }
 
   /** Takes the lease of a build that is not done and that nobody holds. */
-  async claim(id: string, { token, ms }: Lease): Promise<BuildRecord | undefined> {
+  async claim(id: string, { token, ms }: Lease): Promise<ClaimedBuild | undefined> {
     return this.#db
       .updateTable('template_builds')
       .set({
@@ -112,7 +144,7 @@ export class TeamTemplateBuilds {
       .where('id', '=', id)
       .where('state', 'in', ['queued', 'running'])
       .where((where) => where.or([where('lease', 'is', null), where('lease_until', '<', sql<Date>`now()`)]))
-      .returningAll()
+      .returning([...BUILD_COLUMNS, 'recipe'])
       .executeTakeFirst();
   }
 
@@ -132,7 +164,7 @@ export class TeamTemplateBuilds {
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .where('state', 'in', ['queued', 'running'])
-      .returningAll()
+      .returning(BUILD_COLUMNS)
       .executeTakeFirst();
   }
 
@@ -144,7 +176,7 @@ export class TeamTemplateBuilds {
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .where('lease', '=', token)
-      .returningAll()
+      .returning(BUILD_COLUMNS)
       .executeTakeFirst();
   }
 
@@ -177,7 +209,7 @@ export class TeamTemplateBuilds {
       .where('team_id', '=', this.#teamId)
       .where('id', '=', id)
       .where('lease', '=', token)
-      .returningAll()
+      .returning(BUILD_COLUMNS)
       .executeTakeFirst();
   }
 

@@ -4,7 +4,13 @@ import { insertEvent, lockTeam, teamOf } from './events.js';
 import { eventOfMove } from './move-event.js';
 import type { Mover } from './mover.js';
 import { assertRoom } from './quotas.js';
-import type { Follow, SandboxRecord, Transition, TransitionChanges } from './sandbox-record.js';
+import {
+  type Follow,
+  SANDBOX_COLUMNS,
+  type SandboxRecord,
+  type Transition,
+  type TransitionChanges,
+} from './sandbox-record.js';
 import type { Database } from './schema.js';
 
 /** One move of a row, however it was decided. */
@@ -97,7 +103,7 @@ export async function swap(
       deleted_by: sql<string>`coalesce(deleted_by, ${actor})`,
     });
   }
-  const row = await query.returningAll().executeTakeFirst();
+  const row = await query.returning(SANDBOX_COLUMNS).executeTakeFirst();
   const type = silent ? undefined : eventOfMove(from.state, next.state);
   if (row !== undefined && type !== undefined) {
     const reason = why ?? changes.reason ?? null;

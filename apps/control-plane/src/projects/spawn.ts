@@ -26,7 +26,8 @@ export async function spawnFor(
   const id = newSandboxId();
   await hold.change({ nextSandboxId: id });
   try {
-    return await createSandbox(services, team, wantedFor(project, snapshotId), id);
+    const envs = await team.projects.envsOf(project.id);
+    return await createSandbox(services, team, wantedFor(project, envs, snapshotId), id);
   } catch (thrown) {
     await undo(services, hold, id);
     throw thrown;
@@ -49,6 +50,7 @@ async function undo(services: Services, hold: Hold, id: string): Promise<void> {
 /** A snapshot has the size it was taken with; the template may be asked for another. */
 function wantedFor(
   project: ProjectRecord,
+  envs: Readonly<Record<string, string>>,
   snapshotId: string | undefined,
 ): z.output<typeof CreateSandboxRequest> {
   const size = { vcpus: project.vcpus ?? undefined, memory_mb: project.memory_mb ?? undefined };
@@ -59,7 +61,7 @@ function wantedFor(
     on_timeout: 'pause',
     on_memory_loss: 'reboot',
     internet: project.internet,
-    envs: project.envs,
+    envs: { ...envs },
     metadata: { ...project.metadata, [PROJECT_LABEL]: project.id },
   };
 }

@@ -1,6 +1,6 @@
 import { SANDBOX_ID_PATTERN } from '@dormouse/contracts';
 import { FIRST_GENERATION, isTransitional } from '@dormouse/lifecycle';
-import type { SandboxRecord, TransitionChanges } from '@dormouse/store';
+import type { ReconciledSandbox, TransitionChanges } from '@dormouse/store';
 import type { Services } from '../context.js';
 import { type Bounds, eachAtMost, shuffled } from '../flow/each-at-most.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
@@ -88,7 +88,7 @@ export async function reconcileOnce(services: Services): Promise<RoundResult> {
   return { acted, strangers, underWay };
 }
 
-function rowView(row: SandboxRecord): RowView {
+function rowView(row: ReconciledSandbox): RowView {
   return {
     id: row.id,
     state: row.state,
@@ -104,7 +104,7 @@ function rowView(row: SandboxRecord): RowView {
 /** Every change of a row compares and swaps, so a decision that came too late changes nothing. */
 async function act(
   { store, host }: Services,
-  row: SandboxRecord | undefined,
+  row: ReconciledSandbox | undefined,
   view: HostView | undefined,
   decision: Decision,
 ): Promise<void> {
@@ -161,7 +161,7 @@ async function act(
 /** What becomes known of a sandbox together with where it is. */
 function followChanges(
   to: 'running' | 'paused' | 'resuming',
-  row: SandboxRecord,
+  row: ReconciledSandbox,
   view: HostView | undefined,
 ): TransitionChanges {
   switch (to) {

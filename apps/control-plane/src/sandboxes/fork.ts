@@ -49,7 +49,8 @@ async function forkNow(
   const children: SandboxRecord[] = [];
   let results: readonly HostForkResult[];
   try {
-    for (const child of ids) children.push(await insertChild(team, child, source, timeoutSec));
+    const envs = (await team.sandboxes.envsOf(id)) ?? {};
+    for (const child of ids) children.push(await insertChild(team, child, source, envs, timeoutSec));
     const answer = await hostCall(
       services.host.forkSandbox(
         {
@@ -81,6 +82,7 @@ async function insertChild(
   team: TeamScope,
   id: string,
   source: SandboxRecord,
+  envs: Readonly<Record<string, string>>,
   timeoutSec: number | undefined,
 ): Promise<SandboxRecord> {
   return team.sandboxes.insert({
@@ -94,7 +96,7 @@ async function insertChild(
     onTimeout: source.on_timeout,
     onMemoryLoss: source.on_memory_loss,
     internet: source.internet,
-    envs: source.envs,
+    envs,
     metadata: source.metadata,
     hostId: source.host_id ?? '',
     parentSnapshot: source.parent_snapshot,

@@ -37,7 +37,7 @@ export async function findOrigin(services: Services, team: TeamScope, name: stri
   const template = (await hostTemplates(services)).find((candidate) => candidate.name === name);
   if (template !== undefined) return fromTemplate(template);
   const snapshot = await team.snapshots.get(name);
-  if (snapshot !== undefined) return fromSnapshot(snapshot);
+  if (snapshot !== undefined) return fromSnapshot(snapshot, await team.snapshots.envsOf(snapshot.id));
   throw new DormouseError('not_found', `there is no template ${name}`, {
     suggestion: 'GET /v1/snapshots lists what there is: templates and your snapshots.',
   });
@@ -57,7 +57,7 @@ function fromTemplate(template: HostTemplate): Origin {
 }
 
 /** A snapshot holds the state of a machine: another machine cannot go on from it. */
-function fromSnapshot(snapshot: SnapshotRecord): Origin {
+function fromSnapshot(snapshot: SnapshotRecord, envs: Origin['envs']): Origin {
   const { name, vcpus, memory_mb: memoryMb } = snapshot;
   return {
     template: snapshot.template,
@@ -66,7 +66,7 @@ function fromSnapshot(snapshot: SnapshotRecord): Origin {
     vcpus,
     memoryMb,
     diskMb: snapshot.disk_mb,
-    envs: snapshot.envs,
+    envs,
     assertSize: (wanted) => {
       if ((wanted.vcpus ?? vcpus) === vcpus && (wanted.memory_mb ?? memoryMb) === memoryMb) return;
       throw new DormouseError(

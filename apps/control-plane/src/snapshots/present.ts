@@ -1,11 +1,11 @@
 import type { Snapshot } from '@dormouse/contracts';
 import type { Template as HostTemplate } from '@dormouse/host-api';
-import type { SnapshotRecord } from '@dormouse/store';
+import type { SnapshotAncestor, SnapshotRecord } from '@dormouse/store';
 
 const BYTES_PER_MB = 1024 * 1024;
 
 /** A stored snapshot as /v1 shows it. */
-export function presentSnapshot(record: SnapshotRecord, ancestors: readonly SnapshotRecord[]): Snapshot {
+export function presentSnapshot(record: SnapshotRecord, ancestors: readonly SnapshotAncestor[]): Snapshot {
   return {
     id: record.id,
     name: record.name,

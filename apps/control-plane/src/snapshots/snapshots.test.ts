@@ -13,6 +13,7 @@ interface SnapshotPage {
 }
 
 let plane: TestControlPlane;
+let teamId: string;
 let api: ApiClient;
 let sandbox: Sandbox;
 /** Ids of the snapshots that the host was told to delete. */
@@ -32,7 +33,9 @@ beforeEach(async () => {
       return {};
     },
   });
-  api = new ApiClient(plane, (await plane.newTeam()).key);
+  const owner = await plane.newTeam();
+  teamId = owner.teamId;
+  api = new ApiClient(plane, owner.key);
   sandbox = await api.create();
   plane.host.script({
     listSandboxes: () => ({
@@ -369,9 +372,7 @@ describe('hazard 4: what a crash has left behind', () => {
   /** A row whose request did not live to see the host's answer. */
   async function orphan(name: string, overwrite = false): Promise<string> {
     const id = `sn${name.padEnd(20, '0')}`;
-    const caller = await plane.services.store.system.sandboxesToReconcile([sandbox.id]);
-    const { team_id } = caller.find((row) => row.id === sandbox.id)!;
-    await plane.services.store.forTeam(team_id).snapshots.insert({
+    await plane.services.store.forTeam(teamId).snapshots.insert({
       id,
       name,
       overwrite,

@@ -119,7 +119,14 @@ export function templateBuildRoutes(services: Services): App {
     const recipe = c.req.valid('json');
     (await findOrigin(services, team, recipe.from)).assertSize(recipe);
     await assertNameFree(services, team, recipe.name);
-    const build = await team.templateBuilds.insert({ id: newBuildId(), name: recipe.name, recipe });
+    const { name, from, steps } = recipe;
+    const build = await team.templateBuilds.insert({
+      id: newBuildId(),
+      name,
+      from,
+      stepCount: steps.length,
+      recipe,
+    });
     await services.buildJobs.add(team.teamId, build.id);
     c.header('Location', `/v1/templates/builds/${build.id}`);
     return c.json(presentBuild(build), 202);
@@ -219,13 +226,12 @@ function presentEntry({ step, stream, text, at }: BuildLogRecord): BuildLogEntry
 }
 
 function presentBuild(record: BuildRecord): TemplateBuild {
-  const recipe = CreateTemplateBuildRequest.parse(record.recipe);
   return {
     id: record.id,
     name: record.name,
-    from: recipe.from,
+    from: record.from_name,
     state: record.state,
-    steps: recipe.steps.length,
+    steps: record.step_count,
     step: record.step,
     cached_steps: record.cached_steps,
     snapshot_id: record.state === 'ready' ? record.snapshot_id : null,

@@ -349,6 +349,8 @@ describe('a build', () => {
         id: `tb${broken.padEnd(20, '0')}`,
         name: 'web',
         recipe: { name: 'web', steps: [] },
+        from: 'base',
+        stepCount: 0,
       });
       const forTeam = (teamId: string) => {
         const scope = store.forTeam(teamId);
@@ -378,6 +380,8 @@ describe('a build', () => {
         id: `tb${name.padEnd(20, '0')}`,
         name: 'web',
         recipe: { name: 'web', steps: [run('a')] },
+        from: 'base',
+        stepCount: 1,
       });
     const { id: waiting } = await insert('waiting');
     const { id: orphan } = await insert('orphan');
@@ -502,6 +506,8 @@ describe('hazards 4 and 9: a build whose control plane', () => {
       id: `tb${'dead'.padEnd(20, '0')}`,
       name: 'web',
       recipe: { name: 'web', steps: [run('a')] },
+      from: 'base',
+      stepCount: 1,
     });
     await team.templateBuilds.claim(id, { token: 'dead', ms: 60_000 });
     await team.templateBuilds.change(id, 'dead', { sandboxId: orphan.id });

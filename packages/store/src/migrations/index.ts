@@ -10,6 +10,7 @@ import { webhooks } from './0007-webhooks.js';
 import { cancellingBuilds } from './0008-cancelling-builds.js';
 import { projectRestores } from './0009-project-restores.js';
 import { deletedBy } from './0010-deleted-by.js';
+import { buildsInLists } from './0011-builds-in-lists.js';
 
 /** In the order of their names; a published one never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -23,6 +24,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0008-cancelling-builds': cancellingBuilds,
   '0009-project-restores': projectRestores,
   '0010-deleted-by': deletedBy,
+  '0011-builds-in-lists': buildsInLists,
 };
 
 /** Any number that nobody else locks in this database. */

@@ -11,6 +11,12 @@ import { MIGRATIONS } from './index.js';
 /** The last one of the first published version. */
 const FIRST_PUBLISHED = '0008-cancelling-builds';
 
+/** As it was sent: with a NUL, which PostgreSQL has in no text. */
+const RECIPE = JSON.stringify({
+  from: 'node',
+  steps: [{ type: 'copy', path: '/a', content: 'a\0b' }, { type: 'run' }],
+});
+
 let dir: string;
 let database: EmbeddedPostgres;
 let db: Kysely<Database>;
@@ -51,7 +57,9 @@ test('hazard 5: a database of the first published version keeps everything when 
   await sql`insert into project_saves (id, team_id, project_id, metadata, pinned)
     values ('sn00000000000000000001', ${teamId}, 'pj00000000000000000001', '{}', true)`.execute(db);
   await sql`insert into template_builds (id, team_id, name, recipe, state, snapshot_id)
-    values ('tb00000000000000000001', ${teamId}, 'web', '{}', 'ready', 'sn00000000000000000001')`.execute(db);
+    values ('tb00000000000000000001', ${teamId}, 'web', ${RECIPE}, 'ready', 'sn00000000000000000001')`.execute(
+    db,
+  );
 
   // A migration takes as long as it takes, however short the statements of requests must be.
   const holder = new pg.Client({ connectionString: database.databaseUrl });
@@ -66,8 +74,8 @@ test('hazard 5: a database of the first published version keeps everything when 
   const team = store.forTeam(teamId);
   expect(await team.sandboxes.get('sb00000000000000000001')).toMatchObject({
     state: 'paused',
-    envs: { A: 'b' },
   });
+  expect(await team.sandboxes.envsOf('sb00000000000000000001')).toEqual({ A: 'b' });
   expect(await team.snapshots.get('thesis-1')).toMatchObject({
     id: 'sn00000000000000000001',
     own_bytes: '1',
@@ -79,6 +87,10 @@ test('hazard 5: a database of the first published version keeps everything when 
     leaving_sandbox_id: null,
   });
   expect(await team.projectSaves.all('pj00000000000000000001')).toMatchObject([{ pinned: true }]);
+  expect(await team.templateBuilds.get('tb00000000000000000001')).toMatchObject({
+    from_name: 'node',
+    step_count: 2,
+  });
   expect(await team.templateBuilds.made('sn00000000000000000001')).toBe(true);
   expect(await store.system.projects.unfinished()).toEqual([]);
   await store.close();
