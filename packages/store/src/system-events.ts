@@ -45,14 +45,6 @@ export class SystemEvents {
     });
   }
 
-  /** Removes what is older than so many days. */
-  async prune(days: number): Promise<void> {
-    await this.#db
-      .deleteFrom('events')
-      .where('at', '<', sql<Date>`now() - make_interval(days => ${sql.lit(days)})`)
-      .execute();
-  }
-
   async #insert(
     transaction: Transaction<Database>,
     hostId: string,

@@ -1,5 +1,6 @@
 import { SANDBOX_STATES, type SandboxState } from '@dormouse/lifecycle';
 import { type Kysely, sql } from 'kysely';
+import { IS_LIVE, IS_OPEN, IS_VISIBLE } from './hot-rows.js';
 import type { Mover } from './mover.js';
 import { ProcessLease } from './process-lease.js';
 import type { Quotas } from './quotas.js';
@@ -15,6 +16,7 @@ import type { Database } from './schema.js';
 import { insertTeam, SystemAccounts, USE_IS_DUE } from './system-accounts.js';
 import { SystemEvents } from './system-events.js';
 import { SystemProjects } from './system-projects.js';
+import { SystemPrune } from './system-prune.js';
 import { SystemSnapshots } from './system-snapshots.js';
 import { SystemWebhooks } from './system-webhooks.js';
 import { compareAndFollow, compareAndSwap } from './transition.js';
@@ -55,6 +57,7 @@ export class SystemRepository {
   /** That this process is at work. */
   readonly lease: ProcessLease;
   readonly projects: SystemProjects;
+  readonly prune: SystemPrune;
 
   constructor(db: Kysely<Database>, mover: Mover) {
     this.#db = db;
@@ -66,6 +69,7 @@ export class SystemRepository {
     this.webhooks = new SystemWebhooks(db, mover.processId);
     this.lease = new ProcessLease(db, mover.processId);
     this.projects = new SystemProjects(db);
+    this.prune = new SystemPrune(db);
   }
 
   /** Builds that wait or were begun, and that nobody is at (any more). */
@@ -73,7 +77,7 @@ export class SystemRepository {
     return this.#db
       .selectFrom('template_builds')
       .select(['id', 'team_id as teamId'])
-      .where('state', 'in', ['queued', 'running'])
+      .where(IS_OPEN)
       .where((where) => where.or([where('lease', 'is', null), where('lease_until', '<', sql<Date>`now()`)]))
       .orderBy('created_at')
       .execute();
@@ -90,12 +94,7 @@ export class SystemRepository {
     return this.#db
       .selectFrom('sandboxes')
       .select(RECONCILED_COLUMNS)
-      .where((where) =>
-        where.or([
-          where('state', 'not in', ['stopped', 'error']),
-          where('id', '=', sql<string>`any(${ids})`),
-        ]),
-      )
+      .where((where) => where.or([IS_LIVE, where('id', '=', sql<string>`any(${ids})`)]))
       .orderBy('created_at')
       .execute();
   }
@@ -141,9 +140,7 @@ export class SystemRepository {
     const rows = await this.#db
       .selectFrom('sandboxes')
       .select(['state', (select) => select.fn.countAll<string>().as('count')])
-      .where((where) =>
-        where.or([where('deleted_at', 'is', null), where('state', 'not in', ['stopped', 'error'])]),
-      )
+      .where(IS_VISIBLE)
       .groupBy('state')
       .execute();
     const counts = Object.fromEntries(SANDBOX_STATES.map((state) => [state, 0])) as Record<

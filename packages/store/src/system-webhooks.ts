@@ -113,18 +113,9 @@ export class SystemWebhooks {
     const { count } = await this.#db
       .selectFrom('webhook_deliveries')
       .select((select) => select.fn.countAll().as('count'))
-      .where('state', '=', 'pending')
+      .where(sql<boolean>`state = 'pending'`)
       .executeTakeFirstOrThrow();
     return Number(count);
-  }
-
-  /** Removes deliveries that are older than so many days. */
-  async prune(days: number): Promise<void> {
-    await this.#db
-      .deleteFrom('webhook_deliveries')
-      .where('created_at', '<', sql<Date>`now() - make_interval(days => ${sql.lit(days)})`)
-      .where('state', '<>', 'pending')
-      .execute();
   }
 
   /** What was deleted or disabled since it was taken on is left out. */

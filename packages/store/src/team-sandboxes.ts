@@ -2,6 +2,7 @@ import { FIRST_GENERATION, type SandboxState } from '@dormouse/lifecycle';
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import { insertEvent, lockTeam } from './events.js';
+import { IS_VISIBLE } from './hot-rows.js';
 import type { Mover } from './mover.js';
 import { assertRoom } from './quotas.js';
 import { type NewSandbox, SANDBOX_COLUMNS, type SandboxRecord, type Transition } from './sandbox-record.js';
@@ -153,8 +154,6 @@ export class TeamSandboxes {
           .as('host_state'),
       )
       .where('team_id', '=', this.#teamId)
-      .where((where) =>
-        where.or([where('deleted_at', 'is', null), where('state', 'not in', ['stopped', 'error'])]),
-      );
+      .where(IS_VISIBLE);
   }
 }

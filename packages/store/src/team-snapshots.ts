@@ -1,6 +1,7 @@
 import { type Kysely, type SelectQueryBuilder, sql, type Transaction } from 'kysely';
 import { cutPage, decodeCursor, type Page, type PageRequest } from './cursor.js';
 import { insertEvent, lockTeam } from './events.js';
+import { IS_READY } from './hot-rows.js';
 import type { Mover } from './mover.js';
 import { assertRoom } from './quotas.js';
 import type { Database } from './schema.js';
@@ -232,6 +233,6 @@ export class TeamSnapshots {
       .selectFrom('snapshots')
       .select(SNAPSHOT_COLUMNS)
       .where('team_id', '=', this.#teamId)
-      .where('state', '=', 'ready');
+      .where(IS_READY);
   }
 }

@@ -11,6 +11,7 @@ import { cancellingBuilds } from './0008-cancelling-builds.js';
 import { projectRestores } from './0009-project-restores.js';
 import { deletedBy } from './0010-deleted-by.js';
 import { buildsInLists } from './0011-builds-in-lists.js';
+import { growth } from './0012-growth.js';
 
 /** In the order of their names; a published one never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -25,6 +26,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0009-project-restores': projectRestores,
   '0010-deleted-by': deletedBy,
   '0011-builds-in-lists': buildsInLists,
+  '0012-growth': growth,
 };
 
 /** Any number that nobody else locks in this database. */
