@@ -54,6 +54,26 @@ test('hazard 8: a sandbox whose host call takes long delays no other one', async
   expect((await round).acted).toHaveLength(12);
 });
 
+test.each(['pause', 'resume', 'fork'])(
+  'hazard 9: a sandbox that this control plane has left half moved is repaired while a %s waits for it',
+  async (what) => {
+    const { id } = await api.create();
+    const { sandboxes } = plane.services.store.forTeam(plane.team.teamId);
+    await sandboxes.transition({ id, from: (await sandboxes.get(id))!, to: 'snapshotting' });
+    plane.host.script({
+      listSandboxes: () => ({ sandboxes: [{ id, generation: 1n, state: SandboxState.RUNNING }] }),
+    });
+    const stop = new AbortController();
+    const working = reconcileForEver(plane.services, new Bell(), stop.signal);
+    const beganMs = performance.now();
+    expect((await api.post(`/v1/sandboxes/${id}/${what}`)).status).toBeLessThan(300);
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
+    stop.abort();
+    await working;
+  },
+  70_000,
+);
+
 test('hazard 5: one slow host call leaves the host reachable, and rounds go on', async () => {
   const { id } = await api.create();
   const [slow] = await stopping(1);

@@ -19,13 +19,14 @@ export type Beginning =
  * @throws DormouseError `not_found` or `invalid_state`
  */
 export async function begin(
+  { inFlight }: Services,
   team: TeamScope,
   id: string,
   from: SettledSandbox['state'],
   to: SandboxState,
 ): Promise<Beginning> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const record = await settled(team, id);
+    const record = await inFlight.outside(id, () => settled(team, id));
     if (record.state !== from) return { done: record };
     const begun = await team.sandboxes.transition({ id, from: record, to });
     if (begun !== undefined) return { record: begun };

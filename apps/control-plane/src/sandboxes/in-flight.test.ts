@@ -32,3 +32,24 @@ test('a sandbox is in flight until the last of its work is done, failed work inc
   });
   expect(inFlight.has('a')).toBe(false);
 });
+
+test('waiting within work keeps the reconciler away only before and afterwards', async () => {
+  const inFlight = new InFlight();
+  const seen: boolean[] = [];
+  await inFlight.run('a', async () => {
+    seen.push(inFlight.has('a'));
+    using before = inFlight.observe();
+    await inFlight.outside('a', async () => {
+      seen.push(inFlight.has('a'));
+      using during = inFlight.observe();
+      seen.push(during.has('a'));
+    });
+    seen.push(inFlight.has('a'), before.has('a'));
+    // Other work on the same one goes on.
+    await inFlight.run('a', () => inFlight.outside('a', async () => void seen.push(inFlight.has('a'))));
+  });
+  expect(seen).toEqual([true, false, false, true, true, true]);
+  expect(inFlight.has('a')).toBe(false);
+  expect(await inFlight.outside('b', async () => inFlight.has('b'))).toBe(false);
+  expect(inFlight.has('b')).toBe(false);
+});

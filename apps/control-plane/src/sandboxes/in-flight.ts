@@ -8,14 +8,25 @@ export class InFlight {
 
   /** Runs work on a sandbox and remembers that it is running. */
   async run<Result>(id: string, work: () => Promise<Result>): Promise<Result> {
-    this.#running.set(id, (this.#running.get(id) ?? 0) + 1);
-    for (const seen of this.#observations) seen.add(id);
+    this.#enter(id);
     try {
       return await work();
     } finally {
-      const left = (this.#running.get(id) ?? 1) - 1;
-      if (left === 0) this.#running.delete(id);
-      else this.#running.set(id, left);
+      this.#leave(id);
+    }
+  }
+
+  /**
+   * Waits, within work on a sandbox, for what the reconciler may have to do with it: meanwhile this work does not keep
+   * the reconciler away.
+   */
+  async outside<Result>(id: string, wait: () => Promise<Result>): Promise<Result> {
+    if (!this.has(id)) return wait();
+    this.#leave(id);
+    try {
+      return await wait();
+    } finally {
+      this.#enter(id);
     }
   }
 
@@ -34,6 +45,17 @@ export class InFlight {
         this.#observations.delete(seen);
       },
     };
+  }
+
+  #enter(id: string): void {
+    this.#running.set(id, (this.#running.get(id) ?? 0) + 1);
+    for (const seen of this.#observations) seen.add(id);
+  }
+
+  #leave(id: string): void {
+    const left = (this.#running.get(id) ?? 1) - 1;
+    if (left === 0) this.#running.delete(id);
+    else this.#running.set(id, left);
   }
 
   /** Whether a sandbox is being changed right now. */

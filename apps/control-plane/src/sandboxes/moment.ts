@@ -17,7 +17,7 @@ export interface Moment {
  * @throws DormouseError `not_found` or `invalid_state`
  */
 export async function beginMoment(services: Services, team: TeamScope, id: string): Promise<Moment> {
-  const { done, record } = await begin(team, id, 'running', 'snapshotting');
+  const { done, record } = await begin(services, team, id, 'running', 'snapshotting');
   if (done !== undefined) return pausedMoment(done);
   return { source: record, end: () => leadBack(services, team, record, 'running') };
 }

@@ -32,7 +32,7 @@ export async function pauseNow(
   id: string,
   memory: boolean,
 ): Promise<SandboxRecord> {
-  const { done, record: pausing } = await begin(team, id, 'running', 'pausing');
+  const { done, record: pausing } = await begin(services, team, id, 'running', 'pausing');
   if (done !== undefined) return done;
   try {
     const request = { id, generation: BigInt(pausing.generation), diskOnly: !memory };

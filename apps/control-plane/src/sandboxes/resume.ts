@@ -34,7 +34,7 @@ export async function resumeSandbox(
   return services.operations.run(id, key, () =>
     services.inFlight.run(id, async () => {
       const hasNewPolicy = timeout_sec !== undefined || on_memory_loss !== undefined;
-      if (hasNewPolicy) await setPolicy(team, id, wanted);
+      if (hasNewPolicy) await setPolicy(services, team, id, wanted);
       return await runNow(services, team, id, reboot, hasNewPolicy);
     }),
   );
@@ -42,11 +42,12 @@ export async function resumeSandbox(
 
 /** What is wanted of the host from now on is recorded before the host hears of it, and holds if the resume fails. */
 async function setPolicy(
+  { inFlight }: Services,
   team: TeamScope,
   id: string,
   { timeout_sec, on_memory_loss }: z.output<typeof ResumeSandboxRequest>,
 ): Promise<void> {
-  const record = await settled(team, id);
+  const record = await inFlight.outside(id, () => settled(team, id));
   await team.sandboxes.setPolicy(id, {
     timeoutSec: timeout_sec ?? record.timeout_sec,
     onMemoryLoss: on_memory_loss ?? record.on_memory_loss,
@@ -103,7 +104,7 @@ async function resumeNow(
   reboot: boolean,
   hasNewPolicy: boolean,
 ): Promise<SandboxRecord> {
-  const { done, record: resuming } = await begin(team, id, 'paused', 'resuming');
+  const { done, record: resuming } = await begin(services, team, id, 'paused', 'resuming');
   if (done !== undefined) return await refresh(services, team, done, hasNewPolicy);
   try {
     const policy = hostPolicy(resuming);
