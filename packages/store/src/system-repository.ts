@@ -83,6 +83,19 @@ export class SystemRepository {
       .execute();
   }
 
+  /** Layers that no template remembers, of teams that build nothing at this moment. */
+  async orphanLayers(): Promise<readonly { readonly id: string; readonly teamId: string }[]> {
+    const { rows } = await sql<{ id: string; teamId: string }>`
+      select id, team_id as "teamId" from snapshots
+        where state = 'ready' and name = 'layer-' || id
+          and not exists (select from template_layers where template_layers.snapshot_id = snapshots.id)
+          and not exists (
+            select from template_builds build
+              where build.team_id = snapshots.team_id and build.state in ('queued', 'running')
+                and build.lease_until > now())`.execute(this.#db);
+    return rows;
+  }
+
   /** The database's clock, by which rows are stamped. */
   async now(): Promise<Date> {
     const { rows } = await sql<{ now: Date }>`select now()::timestamptz(3) as now`.execute(this.#db);

@@ -1,9 +1,9 @@
 import type { TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
+import { discardSandbox } from '../sandboxes/discard.js';
 import { findProject } from './find.js';
 import { type Hold, holdProject } from './hold.js';
 import { removeMoment } from './keep.js';
-import { discardSandbox } from './sandbox.js';
 import { freeLeft } from './settle-unfinished.js';
 
 /**

@@ -5,7 +5,7 @@ import { takesCommands } from '@dormouse/lifecycle';
 import type { SandboxRecord, TeamScope } from '@dormouse/store';
 import type { Services } from '../context.js';
 import { HOST_CALL_TIMEOUT_MS, hostCall } from '../host-call.js';
-import { destroySandbox } from '../sandboxes/destroy.js';
+import { discardSandbox } from '../sandboxes/discard.js';
 import { settled } from '../sandboxes/settle.js';
 import { isGone } from './decide-open.js';
 
@@ -72,19 +72,6 @@ async function stateOnHost({ host }: Services, id: string): Promise<SandboxState
   } catch (thrown) {
     if (fromUnknown(thrown).code === 'not_found') return undefined;
     throw thrown;
-  }
-}
-
-/** Destroys a sandbox that is no project's (any more). What cannot be done now the reconciler does later. */
-export async function discardSandbox(services: Services, team: TeamScope, id: string): Promise<void> {
-  try {
-    await destroySandbox(services, team, id);
-  } catch (thrown) {
-    const { code } = fromUnknown(thrown);
-    if (code === 'not_found') return;
-    const record = await team.sandboxes.get(id);
-    if (record !== undefined && record.state !== 'stopping') throw thrown;
-    services.log.warn({ err: thrown, sandboxId: id }, 'a sandbox could not be destroyed; it is tried again');
   }
 }
 

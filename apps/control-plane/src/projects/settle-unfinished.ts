@@ -1,7 +1,8 @@
 import type { Services } from '../context.js';
+import { discardSandbox } from '../sandboxes/discard.js';
 import type { Hold } from './hold.js';
 import { concludeMoment } from './keep.js';
-import { discardSandbox, freePaused } from './sandbox.js';
+import { freePaused } from './sandbox.js';
 
 /**
  * Finishes or undoes what whoever held the project before did not live to finish: a sandbox that was being made for

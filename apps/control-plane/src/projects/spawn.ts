@@ -4,8 +4,8 @@ import type { z } from 'zod';
 import type { Services } from '../context.js';
 import { newSandboxId } from '../random-id.js';
 import { createSandbox } from '../sandboxes/create.js';
+import { discardSandbox } from '../sandboxes/discard.js';
 import type { Hold } from './hold.js';
-import { discardSandbox } from './sandbox.js';
 
 /** By this label the sandbox of a project is found. */
 const PROJECT_LABEL = 'project';

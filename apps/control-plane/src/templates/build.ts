@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import { CreateTemplateBuildRequest } from '@dormouse/contracts';
 import { DormouseError, fromUnknown } from '@dormouse/errors';
 import type { BuildChanges, BuildRecord, TeamScope } from '@dormouse/store';
@@ -6,7 +7,7 @@ import type { z } from 'zod';
 import type { Services } from '../context.js';
 import { newSandboxId, newSnapshotId } from '../random-id.js';
 import { createSandbox } from '../sandboxes/create.js';
-import { destroySandbox } from '../sandboxes/destroy.js';
+import { discardSandbox } from '../sandboxes/discard.js';
 import { findOrigin, type Origin } from '../sandboxes/origin.js';
 import { type CommandDefaults, createSnapshot } from '../snapshots/create.js';
 import { removeIfPresent, removeLayers } from '../snapshots/remove.js';
@@ -14,11 +15,16 @@ import { doStep, startDetached, untilReady, type Workshop } from './build-comman
 import { fromLongestPrefix, type Layer } from './build-layers.js';
 import { BuildLog } from './build-log.js';
 import { type BuildContext, chosen, lastContext, type PlannedStep, planBuild } from './build-plan.js';
+import { layerName } from './sweep-layers.js';
 
 /** How long a control plane that has died is still believed to be building. */
 const LEASE_MS = 30_000;
 /** How often it is renewed, and looked whether somebody has cancelled the build. */
 const RENEW_EVERY_MS = 2_000;
+
+/** How often it is tried to destroy the sandbox of a build. */
+const DISCARD_TRIES = 3;
+const DISCARD_EVERY_MS = 200;
 
 type Recipe = z.output<typeof CreateTemplateBuildRequest>;
 
@@ -214,7 +220,7 @@ async function perform(
     await doStep(workshop, number, step, context, recipe.step_timeout_sec * 1000);
     const snapshotId = newSnapshotId();
     const envs = { ...origin.envs, ...context.envs };
-    await keep(building, workshop.sandboxId, snapshotId, `layer-${snapshotId}`, { envs });
+    await keep(building, workshop.sandboxId, snapshotId, layerName(snapshotId), { envs });
     const replaced = await team.templateBuilds.keepLayer(recipe.name, key, snapshotId);
     if (replaced !== undefined) await removeIfPresent(services, team, replaced);
   }
@@ -248,13 +254,20 @@ async function keep(
   await createSnapshot(services, team, wanted, name === recipe.name, snapshotId, defaults);
 }
 
+/**
+ * The sandbox of a build goes. The build remembers it until then, so that it is found after a crash; a database that
+ * is away for a moment is waited for, because a build that cannot forget its sandbox is done again.
+ *
+ * @throws DormouseError when it is still there
+ */
 async function discard(services: Services, team: TeamScope, id: string): Promise<void> {
-  try {
-    await destroySandbox(services, team, id);
-  } catch (err) {
-    // It is not there, or on its way out, which the reconciler finishes.
-    if (fromUnknown(err).code !== 'not_found')
-      services.log.warn({ err, sandboxId: id }, 'left to the reconciler');
+  for (let tries = 1; ; tries++) {
+    try {
+      return await discardSandbox(services, team, id);
+    } catch (thrown) {
+      if (tries === DISCARD_TRIES) throw thrown;
+      await wait(DISCARD_EVERY_MS);
+    }
   }
 }
 
