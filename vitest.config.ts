@@ -31,7 +31,7 @@ const SERVICES = [
   'apps/control-plane/src/{snapshots/snapshots,reconciler/{reconcile-sleep,slow-host}}.test.ts',
   'apps/control-plane/src/{events/events,sandboxes/timeouts,usage/usage,reconciler/abandoned}.test.ts',
   'apps/control-plane/src/{access/limits,accounts/accounts,teams/teams,audit/audit}.test.ts',
-  'apps/control-plane/src/{every-route,reference,side-by-side}/*.test.ts',
+  'apps/control-plane/src/{every-route,lost-database,reference,side-by-side}/*.test.ts',
   'apps/control-plane/src/{projects/projects,templates/builds}.test.ts',
   'apps/control-plane/src/observation/*.test.ts',
   'apps/control-plane/src/webhooks/{webhooks,deliveries,sender}.test.ts',
