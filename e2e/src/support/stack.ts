@@ -5,6 +5,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@dormouse/sdk';
+import {
+  alternatingFetch,
+  startSecondControlPlane,
+  wantsSecondControlPlane,
+} from './second-control-plane.js';
 
 /** The checkout that is tested. */
 export const REPOSITORY: string = fileURLToPath(new URL('../../../', import.meta.url));
@@ -19,7 +24,10 @@ export interface Stack extends AsyncDisposable {
   readonly apiUrl: string;
   readonly apiKey: string;
   readonly dataDir: string;
+  /** With two control planes its requests go to either in turn. */
   readonly client: Client;
+  /** Of the second control plane, where there is one: see CONTRIBUTING.md. */
+  readonly secondApiUrl: string | undefined;
   /** Process id of `dormouse up`. */
   readonly pid: number;
   /** What it wrote on standard error so far. */
@@ -80,7 +88,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     throw error;
   });
   const { apiUrl, apiKey } = JSON.parse(ready) as { apiUrl: string; apiKey: string };
+  const second = wantsSecondControlPlane()
+    ? await startSecondControlPlane(REPOSITORY, child.pid!).catch(async (error: unknown) => {
+        child.kill('SIGTERM');
+        await exited;
+        throw error;
+      })
+    : undefined;
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {
+    await second?.stop();
     child.kill(signal);
     const hard = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     const code = await exited;
@@ -91,7 +107,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     apiUrl,
     apiKey,
     dataDir,
-    client: new Client({ apiUrl, apiKey }),
+    client: new Client({
+      apiUrl,
+      apiKey,
+      ...(second === undefined ? {} : { fetch: alternatingFetch([apiUrl, second.apiUrl]) }),
+    }),
+    secondApiUrl: second?.apiUrl,
     pid: child.pid!,
     log: () => errors,
     stop,
