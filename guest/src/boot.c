@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "etc-file.h"
+#include "identity.h"
 #include "log.h"
 #include "loop.h"
 #include "modules.h"
@@ -130,6 +133,20 @@ static void loopback_up(void)
 	close(fd);
 }
 
+/* The name is a file of the workload's, which may have put anything in its place. */
+static void set_hostname(void)
+{
+	struct etc_file file;
+	if (etc_file_read_target(AT_FDCWD, "/etc/hostname", &file) == 0) {
+		size_t length = strcspn(file.text, "\n");
+		bool set = length && sethostname(file.text, length < MAX_HOSTNAME_BYTES ? length : MAX_HOSTNAME_BYTES) == 0;
+		free(file.text);
+		if (set)
+			return;
+	}
+	(void)!sethostname("dormouse", 8);
+}
+
 static void furnish(void)
 {
 	mkdir("/dev/pts", 0755);
@@ -150,11 +167,7 @@ static void furnish(void)
 		(void)!symlink(links[i][0], links[i][1]);
 	loopback_up();
 
-	char name[65];
-	if (textfile_read_line("/etc/hostname", name, sizeof name) && name[0])
-		(void)!sethostname(name, strlen(name));
-	else
-		(void)!sethostname("dormouse", 8);
+	set_hostname();
 
 	struct rlimit files = { .rlim_cur = 65536, .rlim_max = 1048576 };
 	struct rlimit core = { 0, 0 };

@@ -1,24 +1,24 @@
 /* HOLD and WAKE: the last thing before a snapshot, and the first in every life after it. */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cgroup.h"
 #include "entropy.h"
+#include "identity.h"
 #include "job.h"
 #include "loop.h"
 #include "operations.h"
 #include "packet.h"
 #include "settings.h"
-#include "textfile.h"
+
+/* GCC 12's analyzer does not see that waking_done() frees what waits for it. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
 
 #define MAX_HOLD_TIMEOUT_MS 60000u
-#define MACHINE_ID_DIGITS 32u
+/* How long the workload waits for its machine id: a disk that does not answer must not hold it for good. */
+#define FILES_WAIT_MS 10000u
 
 static bool ours(struct stream *stream)
 {
@@ -35,7 +35,8 @@ static void start(struct stream *stream, struct job *job)
 		return;
 	}
 	result_errno(&result, ENOMEM, "memory");
-	stream_close(stream, &result);
+	if (stream)
+		stream_close(stream, &result);
 }
 
 struct hold_job {
@@ -72,39 +73,63 @@ void system_hold(struct stream *stream, struct reader *arguments)
 	start(stream, hold ? &hold->job : NULL);
 }
 
+/* The first half of WAKE: what no program may see of another life. */
 struct wake_job {
 	struct job job;
 	struct timespec now;
 	size_t entropy_length;
 	uint8_t entropy[MAX_ENTROPY_BYTES];
-	char machine_id[MACHINE_ID_DIGITS + 2];
+	struct identity identity;
 };
 
-/* Programs that keep an id of their own read it from one of these; where the second is a link it leads to the first. */
-static int renew_machine_id(const char *line)
+/* In between, files are written. Lives on without its stream: the workload must not stay held for want of a host. */
+struct waking {
+	struct identity_wait wait;
+	struct stream *stream;
+};
+
+/* The second half: the workload goes on. */
+struct release_job {
+	struct job job;
+	char warnings[MAX_WARNING_BYTES];
+};
+
+static enum job_next release_step(struct job *job)
 {
-	static const char dbus[] = "/var/lib/dbus/machine-id";
-	struct stat status;
-	if (!textfile_write("/etc/machine-id", line, strlen(line)))
-		return errno;
-	if (lstat(dbus, &status) == 0 && S_ISREG(status.st_mode) && !textfile_write(dbus, line, strlen(line)))
-		return errno;
-	return 0;
+	const struct release_job *releasing = container_of(job, struct release_job, job);
+	int error = cgroup_hold(false);
+	if (error && error != ENOTSUP)
+		return job_fail(job, error, "workload");
+	result_ok(&job->result);
+	copy_string(job->result.message, sizeof job->result.message, releasing->warnings);
+	return JOB_DONE;
 }
 
-/* Keys that other lives of the same snapshot have too prove nothing. */
-static int remove_host_keys(void)
+static const struct job_ops release_ops = { .lane = LANE_WAKE, .step = release_step };
+
+static void release_workload(struct stream *stream, const char *warnings)
 {
-	int error = 0;
-	DIR *directory = opendir("/etc/ssh");
-	const struct dirent *entry;
-	while (directory && (entry = readdir(directory)))
-		if (strncmp(entry->d_name, "ssh_host_", 9) == 0 && unlinkat(dirfd(directory), entry->d_name, 0) < 0)
-			error = errno;
-	if (directory)
-		closedir(directory);
-	return error;
+	struct release_job *releasing = job_new(sizeof *releasing, &release_ops);
+	if (releasing)
+		copy_string(releasing->warnings, sizeof releasing->warnings, warnings);
+	start(stream, releasing ? &releasing->job : NULL);
 }
+
+static void waking_done(struct identity_wait *wait, const char *warnings)
+{
+	struct waking *waking = container_of(wait, struct waking, wait);
+	struct stream *stream = waking->stream;
+	if (stream) {
+		stream->owner = NULL;
+		stream->ops = NULL;
+	}
+	free(waking);
+	release_workload(stream, warnings);
+}
+
+static void waking_release(struct stream *stream) { ((struct waking *)stream->owner)->stream = NULL; }
+
+static const struct stream_ops waking_ops = { .release = waking_release };
 
 static enum job_next wake_step(struct job *job)
 {
@@ -114,22 +139,33 @@ static enum job_next wake_step(struct job *job)
 		return job_fail(job, errno, "clock");
 	int error = entropy_mix(entropy, true);
 	explicit_bzero(wake->entropy, sizeof wake->entropy);
-	if (error)
-		return job_fail(job, error, "/dev/urandom");
-	if (wake->machine_id[0]) {
-		error = renew_machine_id(wake->machine_id);
-		if (error)
-			return job_fail(job, error, "/etc/machine-id");
-		error = remove_host_keys();
-		if (error)
-			return job_fail(job, error, "/etc/ssh");
+	return error ? job_fail(job, error, "/dev/urandom") : job_ok(job);
+}
+
+static bool wake_finish(struct job *job)
+{
+	const struct wake_job *wake = container_of(job, struct wake_job, job);
+	struct stream *stream = job->stream;
+	if (job->result.code != RESULT_OK)
+		return false;
+	struct waking *waking = wake->identity.machine_id[0] ? calloc(1, sizeof *waking) : NULL;
+	job->stream = NULL;
+	if (!waking) {
+		release_workload(stream, wake->identity.machine_id[0] ? "machine id: memory is short" : "");
+		return true;
 	}
-	error = cgroup_hold(false);
-	return error && error != ENOTSUP ? job_fail(job, error, "workload") : job_ok(job);
+	waking->wait.done = waking_done;
+	waking->stream = stream;
+	if (stream) {
+		stream->owner = waking;
+		stream->ops = &waking_ops;
+	}
+	identity_write(&waking->wait, &wake->identity, FILES_WAIT_MS);
+	return true;
 }
 
 /* Not in the lane where a sync may still wait for the disk. */
-static const struct job_ops wake_ops = { .lane = LANE_THAW, .step = wake_step };
+static const struct job_ops wake_ops = { .lane = LANE_WAKE, .step = wake_step, .finish = wake_finish };
 
 void system_wake(struct stream *stream, struct reader *arguments)
 {
@@ -150,7 +186,7 @@ void system_wake(struct stream *stream, struct reader *arguments)
 		memcpy(wake->entropy, entropy.data, entropy.length);
 		wake->entropy_length = entropy.length;
 		if (*id)
-			snprintf(wake->machine_id, sizeof wake->machine_id, "%s\n", id);
+			copy_string(wake->identity.machine_id, sizeof wake->identity.machine_id, id);
 	}
 	start(stream, wake ? &wake->job : NULL);
 }

@@ -37,6 +37,9 @@ static struct lane lanes[LANE_COUNT] = {
 	[LANE_LOOKUP] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
 	[LANE_CONTROL] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 2 },
 	[LANE_THAW] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
+	[LANE_WAKE] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
+	[LANE_NETWORK] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
+	[LANE_IDENTITY] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
 };
 static uint64_t pending_total;
 static struct job *notices;
@@ -181,10 +184,12 @@ static void forget_pending(struct job *job)
 void job_start(struct job *job, struct stream *stream)
 {
 	job->stream = stream;
-	stream->owner = job;
-	stream->ops = &job_stream_ops;
+	if (stream) {
+		stream->owner = job;
+		stream->ops = &job_stream_ops;
+	}
 	pthread_mutex_lock(&lock);
-	job->credit = stream->credit;
+	job->credit = stream ? stream->credit : 0;
 	wake_locked(job);
 	struct lane *lane = &lanes[job->ops->lane];
 	if (lane->threads == 0) {

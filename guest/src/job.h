@@ -24,7 +24,18 @@ enum job_next {
 
 /* Each lane has threads of its own, so that slow files never delay a start and
  * a thaw never waits behind writers that wait for the thaw. */
-enum job_lane { LANE_FILES, LANE_SPAWN, LANE_LOOKUP, LANE_CONTROL, LANE_THAW, LANE_COUNT };
+enum job_lane {
+	LANE_FILES,
+	LANE_SPAWN,
+	LANE_LOOKUP,
+	LANE_CONTROL,
+	LANE_THAW,
+	LANE_WAKE,
+	LANE_NETWORK,
+	/* One thread: each of its files is read, changed and replaced. */
+	LANE_IDENTITY,
+	LANE_COUNT,
+};
 
 struct job;
 
@@ -65,7 +76,7 @@ struct job {
 bool jobs_init(void);
 /* Allocates a job of `size` bytes (struct job first), zeroed; NULL: memory is short. */
 void *job_new(size_t size, const struct job_ops *ops);
-/* Main thread: the job takes over the stream and starts. Frees the job with dispose(). */
+/* Main thread: the job takes over the stream (NULL: there is none) and starts. Frees the job with dispose(). */
 void job_start(struct job *job, struct stream *stream);
 /* Main thread: step() is called (again). */
 void job_wake(struct job *job);

@@ -7,13 +7,15 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "hosts.h"
+#include "identity.h"
 #include "job.h"
 #include "loop.h"
 #include "operations.h"
 #include "settings.h"
 
-#define MAX_ADDRESS_BYTES 64u
+#define MAX_ADDRESS_BYTES MAX_NAME_SERVER_BYTES
+/* How long NETWORK waits for files in /etc. */
+#define FILES_WAIT_MS 5000u
 
 struct network_job {
 	struct job job;
@@ -91,13 +93,6 @@ static int apply(int fd, struct network_job *network)
 	int error = set_flags(fd, &request, true);
 	if (!error)
 		error = set_route(fd, network);
-	if (!error && network->name_server[0])
-		error = hosts_set_name_server(network->name_server);
-	if (!error) {
-		char name[65] = "";
-		gethostname(name, sizeof name - 1);
-		error = hosts_set_name(name);
-	}
 	return error;
 }
 
@@ -118,6 +113,21 @@ static enum job_next step(struct job *job)
 	return error ? job_fail(job, error, network->interface) : job_ok(job);
 }
 
+/* The interface works by now, whatever becomes of the files. */
+static bool finish(struct job *job)
+{
+	const struct network_job *network = container_of(job, struct network_job, job);
+	struct stream *stream = job->stream;
+	struct identity identity = { 0 };
+	if (!stream || job->result.code != RESULT_OK || !network->up)
+		return false;
+	gethostname(identity.name, sizeof identity.name - 1);
+	copy_string(identity.name_server, sizeof identity.name_server, network->name_server);
+	job->stream = NULL;
+	identity_answer(stream, &identity, FILES_WAIT_MS);
+	return true;
+}
+
 static bool parse_prefix(struct network_job *network, const char *text)
 {
 	char address[MAX_ADDRESS_BYTES + 1];
@@ -134,7 +144,7 @@ static bool parse_prefix(struct network_job *network, const char *text)
 	return inet_pton(AF_INET, address, &network->address) == 1;
 }
 
-static const struct job_ops ops = { .lane = LANE_FILES, .step = step };
+static const struct job_ops ops = { .lane = LANE_NETWORK, .step = step, .finish = finish };
 
 void network_set(struct stream *stream, struct reader *arguments)
 {

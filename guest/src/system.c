@@ -8,13 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hosts.h"
+#include "identity.h"
 #include "job.h"
 #include "loop.h"
 #include "operations.h"
 #include "settings.h"
 
-#define MAX_HOSTNAME_BYTES 64u
+/* How long CONFIGURE waits for files in /etc, without which the name holds all the same. */
+#define FILES_WAIT_MS 5000u
 
 static void malformed(struct stream *stream)
 {
@@ -35,34 +36,15 @@ static void close_errno(struct stream *stream, int error, const char *subject)
 	stream_close(stream, &result);
 }
 
-/* The name reaches /etc in a job, because that writes to the disk. */
-struct name_job {
-	struct job job;
-	char name[MAX_HOSTNAME_BYTES + 1];
-};
-
-static enum job_next name_step(struct job *job)
-{
-	struct name_job *naming = container_of(job, struct name_job, job);
-	int error = hosts_set_name(naming->name);
-	return error ? job_fail(job, error, "hostname") : job_ok(job);
-}
-
-static const struct job_ops name_ops = { .lane = LANE_FILES, .step = name_step };
-
 static void set_hostname(struct stream *stream, const char *name)
 {
+	struct identity identity = { 0 };
 	if (sethostname(name, strlen(name)) < 0) {
 		close_errno(stream, errno, "hostname");
 		return;
 	}
-	struct name_job *naming = job_new(sizeof *naming, &name_ops);
-	if (!naming) {
-		close_errno(stream, ENOMEM, "hostname");
-		return;
-	}
-	copy_string(naming->name, sizeof naming->name, name);
-	job_start(&naming->job, stream);
+	copy_string(identity.name, sizeof identity.name, name);
+	identity_answer(stream, &identity, FILES_WAIT_MS);
 }
 
 void configure(struct stream *stream, struct reader *arguments)

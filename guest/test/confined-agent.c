@@ -3,22 +3,66 @@
  * in its own process, mount, network and host name space, with DIRECTORY as
  * its root. The link's socket is DIRECTORY/agent.sock.
  *
- *   confined-agent DIRECTORY      exit code 77: this machine does not allow it
+ *   confined-agent DIRECTORY            exit code 77: this machine does not allow it
+ *   confined-agent DIRECTORY machine    the agent believes to be in a machine of its own: it names
+ *                                       it, sets its network, holds and wakes it. The clock stays.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../src/settings.h"
+
 int agent_main(int argc, char **argv);
+
+/* The clock is everybody's: setting it seems to work. */
+static bool spare_the_clock(void)
+{
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_settime, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { .len = sizeof program / sizeof program[0], .filter = program };
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static bool own_device(const char *device, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return mount(device, path, NULL, MS_BIND, NULL) == 0;
+}
+
+/* In the directory that will be the root. */
+static bool become_machine(void)
+{
+	settings_own_machine = true;
+	/* The agent of a machine inherits orphans. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return spare_the_clock() && own_device("/dev/urandom", "dev/urandom") && own_device("/dev/fuse", "dev/fuse");
+}
 
 int main(int argc, char **argv)
 {
-	if (argc != 2)
+	bool machine = argc == 3 && strcmp(argv[2], "machine") == 0;
+	if (argc != 2 && !machine)
 		return 2;
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -47,6 +91,8 @@ int main(int argc, char **argv)
 	/* The leak check looks at its own threads in /proc; nobody may write there. */
 	if (chdir(argv[1]) < 0 || mount("proc", "proc", "proc", MS_NOSUID | MS_NOEXEC, NULL) < 0 ||
 	    mount(NULL, "proc", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
+		_exit(77);
+	if (machine && !become_machine())
 		_exit(77);
 	char *arguments[] = { "dormouse-guest", "--socket", "/agent.sock", NULL };
 	if (chroot(argv[1]) < 0 || chdir("/") < 0)

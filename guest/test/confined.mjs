@@ -6,7 +6,7 @@ import path from 'node:path';
 
 const BUILD = new URL('../build/test/', import.meta.url).pathname;
 
-export async function startConfined() {
+export async function startConfined({ machine = false } = {}) {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'dormouse-confined-'));
   for (const d of ['bin', 'etc', 'tmp', 'dev', 'root', 'home/user', 'srv', 'proc'])
     fs.mkdirSync(path.join(root, d), { recursive: true });
@@ -18,7 +18,7 @@ export async function startConfined() {
   fs.writeFileSync(path.join(root, 'dev/null'), '');
   for (const name of ['true', 'bash', 'sleep', 'flood'])
     fs.copyFileSync(path.join(BUILD, 'child'), path.join(root, 'bin', name));
-  const agent = spawn(path.join(BUILD, 'confined-agent'), [root], {
+  const agent = spawn(path.join(BUILD, 'confined-agent'), machine ? [root, 'machine'] : [root], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0' },
   });

@@ -5,6 +5,7 @@ import readline from 'node:readline';
 const here = (name) => new URL(name, import.meta.url).pathname;
 const suites = [
   ['unit', here('../build/test/unit'), [], {}],
+  ['identity', here('../build/test/identity'), [], {}],
   ['vectors', process.execPath, ['--test-reporter=tap', here('vectors.test.mjs')], {}],
   ['operations', process.execPath, ['--test-reporter=tap', here('operations.test.mjs')], {}],
   [
@@ -13,6 +14,7 @@ const suites = [
     ['--test-reporter=tap', here('operations.test.mjs')],
     { AGENT: here('../build/dormouse-guest-asan') },
   ],
+  ['machine', process.execPath, ['--test-reporter=tap', here('machine.test.mjs')], {}],
   ['fuzz', process.execPath, ['--test-reporter=tap', here('fuzz.test.mjs')], {}],
 ];
 let passed = 0;

@@ -1,5 +1,4 @@
 /* Ring, wire and stream credit, each against a plain model or by exact values. Prints TAP. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,19 +7,11 @@
 #include "../src/ring.h"
 #include "../src/stream.h"
 #include "../src/wire.h"
-
-static int number;
-static int failures;
+#include "tap.h"
 
 /* The link below the streams is not part of these tests. */
 void link_wants_to_write(void) {}
 void link_give_up(void) {}
-
-static void check(bool good, const char *what)
-{
-	printf("%sok %d - %s\n", good ? "" : "not ", ++number, what);
-	failures += !good;
-}
 
 static uint32_t random_state = 12345;
 static uint32_t random_number(void)
@@ -167,6 +158,5 @@ int main(void)
 	test_wire();
 	test_paths();
 	test_streams();
-	printf("1..%d\n", number);
-	return failures != 0;
+	return tap_end();
 }

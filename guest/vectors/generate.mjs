@@ -174,6 +174,7 @@ frame('end from the host', 'host-to-guest', 'END', 18, Buffer.alloc(0), {});
 frame('end from the guest', 'guest-to-host', 'END', 16, Buffer.alloc(0), {});
 frame('close from the host', 'host-to-guest', 'CLOSE', 1, Buffer.alloc(0), {});
 guestClose('close ok', 1, 'ok', 0, '');
+guestClose('close ok with warnings', 41, 'ok', 0, '/etc/hostname: Is a directory\n/etc/hosts: Read-only file system');
 guestClose('close not_found', 20, 'not_found', 2, '/etc/nothing: No such file or directory');
 guestClose('close no_space', 18, 'no_space', 28, '/data: No space left on device');
 guestClose('close unknown_user', 2, 'unknown_user', 0, "invalid username: 'nobody-here'");

@@ -1,0 +1,80 @@
+// What the agent does to the machine it is the first process of, in name spaces that stand in for one.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test as nodeTest } from 'node:test';
+import { startConfined } from './confined.mjs';
+import { Host, i64, OP, str, strs, u8, u32 } from './host.mjs';
+
+let machine;
+let host;
+
+before(async () => {
+  machine = await startConfined({ machine: true });
+  if (machine) host = await (await Host.connect(machine.socket)).greet();
+});
+after(async () => {
+  if (!machine) return;
+  machine.agent.kill('SIGKILL');
+  await machine.exited;
+  machine.remove();
+});
+
+/** A lost wake-up must fail, not hang. */
+const test = (name, body) =>
+  nodeTest(name, { timeout: 30_000 }, async (t) => (machine ? body(t) : t.skip('needs root')));
+
+const inside = (...names) => path.join(machine.root, ...names);
+const read = (...names) => fs.readFileSync(inside(...names), 'latin1');
+const configure = (name) => host.open(OP.CONFIGURE, [str(name), str(''), str(''), u8(0), strs([])]).closed;
+const network = (server) =>
+  host.open(OP.NETWORK, [str('lo'), str('127.0.0.1/8'), str(''), str(server)]).closed;
+const wake = (id) =>
+  host.open(OP.WAKE, [i64(Math.floor(Date.now() / 1000)), u32(0), str(Buffer.alloc(64, 7)), str(id)]).closed;
+const ID = '0123456789abcdef'.repeat(2);
+
+test('names that are set at the same time leave every line of the hosts file', async () => {
+  const lines = '127.0.0.1 localhost\n10.1.1.1 db # dormouse cluster\n10.1.1.2 web\n';
+  fs.writeFileSync(inside('etc/hosts'), lines);
+  for (let round = 0; round < 100; round++) {
+    const results = await Promise.all([configure(`n${round}`), network('10.0.2.3'), configure(`m${round}`)]);
+    assert.deepEqual(
+      results.map(({ code, message }) => [code, message]),
+      Array(3).fill(['ok', '']),
+    );
+    assert.equal(read('etc/hosts'), `${lines}127.0.1.1 m${round} # dormouse\n`);
+    assert.equal(read('etc/hostname'), `m${round}\n`);
+  }
+  assert.equal(read('etc/resolv.conf'), 'nameserver 10.0.2.3\n');
+});
+
+test('files that cannot be written are warnings of CONFIGURE, NETWORK and WAKE', async () => {
+  for (const name of ['hosts', 'hostname', 'resolv.conf', 'machine-id']) {
+    fs.rmSync(inside('etc', name), { force: true });
+    fs.mkdirSync(inside('etc', name));
+  }
+  assert.deepEqual(await configure('warned'), {
+    code: 'ok',
+    zero: 0,
+    errno: 0,
+    message: '/etc/hostname: Is a directory\n/etc/hosts: Is a directory',
+  });
+  const { code, message } = await network('10.0.2.3');
+  assert.equal(code, 'ok');
+  assert.match(message, /^\/etc\/resolv.conf: Is a directory$/m);
+  const woken = await wake(ID);
+  assert.deepEqual([woken.code, woken.message], ['ok', '/etc/machine-id: Is a directory']);
+  for (const name of ['hosts', 'hostname', 'resolv.conf', 'machine-id']) fs.rmdirSync(inside('etc', name));
+});
+
+test('WAKE renews the machine id and removes the SSH host keys', async () => {
+  fs.mkdirSync(inside('etc/ssh'), { recursive: true });
+  fs.writeFileSync(inside('etc/ssh/ssh_host_rsa_key'), 'key');
+  fs.writeFileSync(inside('etc/ssh/sshd_config'), 'kept');
+  const { code, message } = await wake(ID);
+  assert.deepEqual([code, message], ['ok', '']);
+  assert.equal(read('etc/machine-id'), `${ID}\n`);
+  assert.deepEqual(fs.readdirSync(inside('etc/ssh')), ['sshd_config']);
+  assert.equal((await wake('')).code, 'ok');
+  assert.equal(read('etc/machine-id'), `${ID}\n`);
+});
