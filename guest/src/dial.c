@@ -354,6 +354,8 @@ void dial(struct stream *stream, struct reader *arguments)
 		}
 		lookup->target = target;
 		job_start(&lookup->job, stream);
+		/* The resolver reads files of the workload's, and asks a server that may not answer. */
+		job_limit(&lookup->job, target.timeout_ms, lookup->target.host);
 		return;
 	}
 	open_connection(stream, &target);

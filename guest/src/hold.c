@@ -56,7 +56,7 @@ static enum job_next hold_step(struct job *job)
 	return job_send(job, message_finish(&message)) ? job_ok(job) : JOB_DONE;
 }
 
-static const struct job_ops hold_ops = { .lane = LANE_CONTROL, .step = hold_step };
+static const struct job_ops hold_ops = { .lane = LANE_HOLD, .step = hold_step };
 
 void system_hold(struct stream *stream, struct reader *arguments)
 {
@@ -164,7 +164,6 @@ static bool wake_finish(struct job *job)
 	return true;
 }
 
-/* Not in the lane where a sync may still wait for the disk. */
 static const struct job_ops wake_ops = { .lane = LANE_WAKE, .step = wake_step, .finish = wake_finish };
 
 void system_wake(struct stream *stream, struct reader *arguments)

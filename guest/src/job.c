@@ -21,31 +21,45 @@
 #define STACK_BYTES (128u << 10)
 #endif
 
+/* A step that takes this long is stuck: steps are small pieces of work. */
+#define STUCK_MS 1000u
+#define LOOK_MS 250u
+/* What a cancelled job has left to say gets this long before its stream is answered without it. */
+#define CANCEL_GRACE_MS 1000u
+
 struct lane {
 	struct job *first;
 	struct job *last;
+	struct job *running;
 	pthread_cond_t wake;
 	int threads;
 	int idle;
-	int limit;
+	int limit;               /* threads that are not stuck */
+	int most;                /* threads, stuck ones included */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+#define LANE(limit_, most_) { .wake = PTHREAD_COND_INITIALIZER, .limit = limit_, .most = most_ }
 static struct lane lanes[LANE_COUNT] = {
-	[LANE_FILES] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
-	[LANE_SPAWN] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 2 },
-	[LANE_LOOKUP] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 4 },
-	[LANE_CONTROL] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 2 },
-	[LANE_THAW] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
-	[LANE_WAKE] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
-	[LANE_NETWORK] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
-	[LANE_IDENTITY] = { .wake = PTHREAD_COND_INITIALIZER, .limit = 1 },
+	[LANE_FILES] = LANE(4, 64),
+	[LANE_SPAWN] = LANE(2, 64),
+	[LANE_LOOKUP] = LANE(4, 64),
+	/* More syncs would only wait for the same disk. */
+	[LANE_SYNC] = LANE(1, 1),
+	[LANE_FREEZE] = LANE(1, 1),
+	[LANE_THAW] = LANE(1, 1),
+	[LANE_HOLD] = LANE(1, 4),
+	[LANE_WAKE] = LANE(1, 4),
+	[LANE_NETWORK] = LANE(1, 4),
+	[LANE_IDENTITY] = LANE(1, 1),
 };
 static uint64_t pending_total;
 static struct job *notices;
 static struct source notice_source = { .fd = -1 };
 
 static void collect(struct source *source, uint32_t events);
+static void look_after_lanes(struct timer *timer);
+static struct timer look_timer = { .fire = look_after_lanes };
 static const struct stream_ops job_stream_ops;
 
 bool jobs_init(void)
@@ -78,43 +92,73 @@ static void notify(struct job *job)
 	}
 }
 
+/* Under the lock. */
+static void enqueue(struct lane *lane, struct job *job)
+{
+	job->queued = true;
+	job->next_queued = NULL;
+	if (lane->last)
+		lane->last->next_queued = job;
+	else
+		lane->first = job;
+	lane->last = job;
+}
+
+/* Under the lock. */
+static void begin_step(struct lane *lane, struct job *job)
+{
+	lane->first = job->next_queued;
+	if (!lane->first)
+		lane->last = NULL;
+	job->queued = false;
+	job->running = true;
+	job->again = false;
+	job->step_began_ms = now_ms();
+	job->next_running = lane->running;
+	lane->running = job;
+}
+
+/* Under the lock. */
+static void end_step(struct lane *lane, struct job *job)
+{
+	struct job **at = &lane->running;
+	while (*at != job)
+		at = &(*at)->next_running;
+	*at = job->next_running;
+	job->running = false;
+}
+
 static void *worker(void *argument)
 {
 	struct lane *lane = argument;
 	pthread_mutex_lock(&lock);
 	for (;;) {
 		while (!lane->first) {
+			if (lane->idle == lane->limit) {
+				/* It stood in for one that was stuck. */
+				lane->threads--;
+				pthread_mutex_unlock(&lock);
+				return NULL;
+			}
 			lane->idle++;
 			pthread_cond_wait(&lane->wake, &lock);
 			lane->idle--;
 		}
 		struct job *job = lane->first;
-		lane->first = job->next_queued;
-		if (!lane->first)
-			lane->last = NULL;
-		job->queued = false;
-		job->running = true;
-		job->again = false;
+		begin_step(lane, job);
 		pthread_mutex_unlock(&lock);
 
 		enum job_next next = job->ops->step(job);
 
 		pthread_mutex_lock(&lock);
-		job->running = false;
+		end_step(lane, job);
 		if (next == JOB_DONE) {
 			job->done = true;
 			notify(job);
 		} else if (next == JOB_MORE || job->again) {
-			job->queued = true;
-			job->next_queued = NULL;
-			if (lane->last)
-				lane->last->next_queued = job;
-			else
-				lane->first = job;
-			lane->last = job;
+			enqueue(lane, job);
 		}
 	}
-	return NULL;
 }
 
 static bool start_thread(struct lane *lane)
@@ -132,7 +176,43 @@ static bool start_thread(struct lane *lane)
 	return started;
 }
 
-/* Under the lock. */
+/* Under the lock: threads that get on. */
+static int healthy(const struct lane *lane, uint64_t now)
+{
+	int count = lane->threads;
+	for (const struct job *job = lane->running; job; job = job->next_running)
+		count -= now - job->step_began_ms >= STUCK_MS;
+	return count;
+}
+
+/* Under the lock: starts a thread for each queued job that no idle one will take, as far as that is allowed. */
+static void staff(struct lane *lane)
+{
+	int missing = -lane->idle;
+	for (const struct job *job = lane->first; job; job = job->next_queued)
+		missing++;
+	if (missing <= 0)
+		return;
+	int room = lane->limit - healthy(lane, now_ms());
+	while (missing > 0 && room > 0 && lane->threads < lane->most && start_thread(lane)) {
+		missing--;
+		room--;
+	}
+	/* Threads that work now may turn out to be stuck. */
+	if (missing > 0 && !look_timer.armed)
+		loop_timer(&look_timer, LOOK_MS);
+}
+
+static void look_after_lanes(struct timer *timer)
+{
+	(void)timer;
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < LANE_COUNT; i++)
+		staff(&lanes[i]);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Main thread, under the lock. */
 static void wake_locked(struct job *job)
 {
 	if (job->done || job->queued)
@@ -142,18 +222,8 @@ static void wake_locked(struct job *job)
 		return;
 	}
 	struct lane *lane = &lanes[job->ops->lane];
-	job->queued = true;
-	job->next_queued = NULL;
-	int waiting = 1;
-	for (struct job *j = lane->first; j && waiting <= lane->idle; j = j->next_queued)
-		waiting++;
-	if (lane->last)
-		lane->last->next_queued = job;
-	else
-		lane->first = job;
-	lane->last = job;
-	if (waiting > lane->idle && lane->threads < lane->limit)
-		start_thread(lane);
+	enqueue(lane, job);
+	staff(lane);
 	pthread_cond_signal(&lane->wake);
 }
 
@@ -166,6 +236,7 @@ void job_wake(struct job *job)
 
 static void job_free(struct job *job)
 {
+	loop_timer_cancel(&job->late);
 	packet_drop_all(&job->outgoing);
 	packet_drop_all(&job->incoming);
 	if (job->ops->dispose)
@@ -181,8 +252,31 @@ static void forget_pending(struct job *job)
 	job->pending = 0;
 }
 
+/* The job cannot say how it ended, since its step has not returned. */
+static void answer_late(struct timer *timer)
+{
+	struct job *job = container_of(timer, struct job, late);
+	struct result result;
+	if (!job->stream)
+		return;
+	if (job_cancelled(job))
+		result_fail(&result, RESULT_CANCELLED, 0, "cancelled");
+	else
+		result_errno(&result, ETIMEDOUT, job->subject);
+	stream_close(job->stream, &result);
+	if (job->ops->abandoned)
+		job->ops->abandoned(job);
+}
+
+void job_limit(struct job *job, unsigned after_ms, const char *subject)
+{
+	job->subject = subject;
+	loop_timer(&job->late, after_ms);
+}
+
 void job_start(struct job *job, struct stream *stream)
 {
+	job->late.fire = answer_late;
 	job->stream = stream;
 	if (stream) {
 		stream->owner = job;
@@ -294,14 +388,20 @@ static void on_end(struct stream *stream)
 	pthread_mutex_unlock(&lock);
 }
 
-static void on_cancel(struct stream *stream)
+static void cancel(struct job *job)
 {
-	struct job *job = stream->owner;
 	pthread_mutex_lock(&lock);
 	job->cancelled = true;
 	forget_pending(job);
 	wake_locked(job);
 	pthread_mutex_unlock(&lock);
+}
+
+static void on_cancel(struct stream *stream)
+{
+	struct job *job = stream->owner;
+	cancel(job);
+	loop_timer(&job->late, CANCEL_GRACE_MS);
 }
 
 static void on_progress(struct stream *stream, uint32_t sent)
@@ -322,7 +422,8 @@ static void on_release(struct stream *stream)
 {
 	struct job *job = stream->owner;
 	job->stream = NULL;
-	on_cancel(stream);
+	loop_timer_cancel(&job->late);
+	cancel(job);
 }
 
 static const struct stream_ops job_stream_ops = {

@@ -5,6 +5,9 @@
  * work and says how to go on, so that a stream without credit or input never
  * holds a thread. Packets it sends travel to the stream, and DATA of the host
  * waits for it, in queues bounded by the stream's credit.
+ *
+ * A step may block for ever all the same, in a file system that does not answer.
+ * A cancelled stream is then answered without the job, which ends when it can.
  */
 #ifndef DORMOUSE_JOB_H
 #define DORMOUSE_JOB_H
@@ -12,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "loop.h"
 #include "packet.h"
 #include "result.h"
 #include "stream.h"
@@ -22,14 +26,20 @@ enum job_next {
 	JOB_DONE,   /* the result stands */
 };
 
-/* Each lane has threads of its own, so that slow files never delay a start and
- * a thaw never waits behind writers that wait for the thaw. */
+/*
+ * Each lane has threads of its own, so that slow files never delay a start, and
+ * what a snapshot or a restore needs waits for nothing but itself: a thaw never
+ * for writers that wait for the thaw, HOLD never for a sync. A thread whose step
+ * does not return (a file system that does not answer) is replaced by another.
+ */
 enum job_lane {
 	LANE_FILES,
 	LANE_SPAWN,
 	LANE_LOOKUP,
-	LANE_CONTROL,
+	LANE_SYNC,
+	LANE_FREEZE,
 	LANE_THAW,
+	LANE_HOLD,
 	LANE_WAKE,
 	LANE_NETWORK,
 	/* One thread: each of its files is read, changed and replaced. */
@@ -45,6 +55,8 @@ struct job_ops {
 	/* Main thread, after JOB_DONE, when given: true when it took the stream over
 	 * (job->stream may be NULL when the session has ended meanwhile). */
 	bool (*finish)(struct job *job);
+	/* Main thread, when given: the stream was answered although the step has not returned. */
+	void (*abandoned)(struct job *job);
 	/* Main thread: frees what the job owns; the job itself is freed afterwards. */
 	void (*dispose)(struct job *job);
 };
@@ -55,9 +67,13 @@ struct job {
 
 	/* Main thread. */
 	struct stream *stream;
+	struct timer late;       /* answers the stream when the job does not */
+	const char *subject;     /* names the job in that answer */
 
 	/* Shared, under the pool's lock. */
 	struct job *next_queued;
+	struct job *next_running;
+	uint64_t step_began_ms;
 	struct job *next_notice;
 	struct packet_list outgoing;
 	struct packet_list incoming;
@@ -78,6 +94,8 @@ bool jobs_init(void);
 void *job_new(size_t size, const struct job_ops *ops);
 /* Main thread: the job takes over the stream (NULL: there is none) and starts. Frees the job with dispose(). */
 void job_start(struct job *job, struct stream *stream);
+/* Main thread: unless the job has ended by then, its stream is answered as timed out. `subject` must live as long. */
+void job_limit(struct job *job, unsigned after_ms, const char *subject);
 /* Main thread: step() is called (again). */
 void job_wake(struct job *job);
 /* Main thread: packets of the host the job has not taken. */

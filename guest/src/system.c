@@ -117,9 +117,28 @@ static int freeze_root(bool freeze)
 	return (freeze && error == EBUSY) || (!freeze && error == EINVAL) ? 0 : error;
 }
 
+/*
+ * Syncs run one at a time, each for all that were asked for before it began:
+ * it may have passed by what was written for one that came later.
+ */
+struct sync_job {
+	struct job job;
+	uint64_t number;
+};
+
+static _Atomic uint64_t syncs_asked_for;
+
 static enum job_next sync_step(struct job *job)
 {
-	sync();
+	static uint64_t done;    /* only the lane's one thread comes here */
+	const struct sync_job *syncing = container_of(job, struct sync_job, job);
+	if (job_cancelled(job))
+		return job_cancel(job);
+	uint64_t joined = syncs_asked_for;
+	if (syncing->number > done) {
+		sync();
+		done = joined;
+	}
 	return job_ok(job);
 }
 
@@ -135,8 +154,8 @@ static enum job_next thaw_step(struct job *job)
 	return error ? job_fail(job, error, "/") : job_ok(job);
 }
 
-static const struct job_ops sync_ops = { .lane = LANE_CONTROL, .step = sync_step };
-static const struct job_ops freeze_ops = { .lane = LANE_CONTROL, .step = freeze_step };
+static const struct job_ops sync_ops = { .lane = LANE_SYNC, .step = sync_step };
+static const struct job_ops freeze_ops = { .lane = LANE_FREEZE, .step = freeze_step };
 /* Alone in its lane: a sync on a frozen file system may wait for this. */
 static const struct job_ops thaw_ops = { .lane = LANE_THAW, .step = thaw_step };
 
@@ -153,7 +172,20 @@ static void start_plain(struct stream *stream, struct reader *arguments, const s
 		close_errno(stream, ENOMEM, "memory");
 }
 
-void system_sync(struct stream *stream, struct reader *arguments) { start_plain(stream, arguments, &sync_ops); }
+void system_sync(struct stream *stream, struct reader *arguments)
+{
+	if (!reader_done(arguments)) {
+		malformed(stream);
+		return;
+	}
+	struct sync_job *syncing = job_new(sizeof *syncing, &sync_ops);
+	if (!syncing) {
+		close_errno(stream, ENOMEM, "memory");
+		return;
+	}
+	syncing->number = ++syncs_asked_for;
+	job_start(&syncing->job, stream);
+}
 
 void system_freeze(struct stream *stream, struct reader *arguments)
 {

@@ -18,6 +18,7 @@ export async function startConfined({ machine = false } = {}) {
   fs.writeFileSync(path.join(root, 'dev/null'), '');
   for (const name of ['true', 'bash', 'sleep', 'flood'])
     fs.copyFileSync(path.join(BUILD, 'child'), path.join(root, 'bin', name));
+  fs.copyFileSync(path.join(BUILD, 'dead-mount'), path.join(root, 'bin/dead-mount'));
   const agent = spawn(path.join(BUILD, 'confined-agent'), machine ? [root, 'machine'] : [root], {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0' },

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { startConfined } from './confined.mjs';
-import { Host, i64, OP, str, strs, u8, u32 } from './host.mjs';
+import { Host, i64, OP, startArgs, str, strs, u8, u32, u64 } from './host.mjs';
 
 let machine;
 let host;
@@ -32,6 +32,28 @@ const network = (server) =>
 const wake = (id) =>
   host.open(OP.WAKE, [i64(Math.floor(Date.now() / 1000)), u32(0), str(Buffer.alloc(64, 7)), str(id)]).closed;
 const ID = '0123456789abcdef'.repeat(2);
+
+/** Covers a directory of the machine with a file system that answers nothing, until the result is called. */
+async function deadMount(directory) {
+  fs.mkdirSync(inside(directory), { recursive: true });
+  const stream = host.open(
+    OP.PROCESS_START,
+    startArgs({ flags: 2, argv: ['/bin/dead-mount', `/${directory}`] }),
+  );
+  await stream.until(() => stream.text(1) === 'ready');
+  return async () => {
+    stream.end();
+    assert.equal((await stream.closed).code, 'ok');
+  };
+}
+
+const within = async (promise, ms, what) => {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took more than ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+};
 
 test('names that are set at the same time leave every line of the hosts file', async () => {
   const lines = '127.0.0.1 localhost\n10.1.1.1 db # dormouse cluster\n10.1.1.2 web\n';
@@ -77,4 +99,26 @@ test('WAKE renews the machine id and removes the SSH host keys', async () => {
   assert.deepEqual(fs.readdirSync(inside('etc/ssh')), ['sshd_config']);
   assert.equal((await wake('')).code, 'ok');
   assert.equal(read('etc/machine-id'), `${ID}\n`);
+});
+
+test('a mount that does not answer delays no restore, and other files for seconds only', async () => {
+  const stat = (name) => host.open(OP.FILE_STAT, [str(''), str(name)]);
+  const unmount = await deadMount('srv/dead');
+  const stuck = Array.from({ length: 8 }, () => stat('/srv/dead'));
+  const reading = host.open(OP.FILE_READ, [str(''), str('/srv/dead'), u64(0), u64(1)]);
+  await host.ping();
+  const restore = async () => {
+    assert.equal((await configure('restored')).code, 'ok');
+    assert.equal((await network('10.0.2.3')).code, 'ok');
+    assert.equal((await wake(ID)).code, 'ok');
+    assert.equal((await host.open(OP.SYNC).closed).code, 'ok');
+  };
+  await within(restore(), 900, 'what a restore needs');
+  await within(stat('/etc').closed, 8_000, 'another file');
+  stuck[0].cancel();
+  reading.cancel();
+  assert.equal((await within(stuck[0].closed, 2_000, 'the answer to a cancellation')).code, 'cancelled');
+  assert.equal((await within(reading.closed, 2_000, 'the answer to a cancellation')).code, 'cancelled');
+  await unmount();
+  for (const stream of stuck.slice(1)) assert.notEqual((await stream.closed).code, 'cancelled');
 });

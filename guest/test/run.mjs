@@ -6,6 +6,7 @@ const here = (name) => new URL(name, import.meta.url).pathname;
 const suites = [
   ['unit', here('../build/test/unit'), [], {}],
   ['identity', here('../build/test/identity'), [], {}],
+  ['jobs', here('../build/test/jobs'), [], {}],
   ['vectors', process.execPath, ['--test-reporter=tap', here('vectors.test.mjs')], {}],
   ['operations', process.execPath, ['--test-reporter=tap', here('operations.test.mjs')], {}],
   [
