@@ -144,6 +144,11 @@ struct listing {
 	uint32_t pids[];
 };
 
+static bool listed(const struct process *process)
+{
+	return !process->forgotten && !process->superseded && !process->unlisted;
+}
+
 static struct packet *process_message(const struct process *p)
 {
 	struct message message = message_begin(MESSAGE_PROCESS, 24 + p->description_bytes);
@@ -191,7 +196,7 @@ void process_list(struct stream *stream, struct reader *arguments)
 		return;
 	}
 	for (const struct process *p = process_first; p; p = p->next)
-		count += !p->forgotten && !p->unlisted;
+		count += listed(p);
 	struct listing *listing = calloc(1, sizeof *listing + count * sizeof listing->pids[0]);
 	if (!listing) {
 		stream_close_with(stream, RESULT_RESOURCE_EXHAUSTED, ENOMEM, "memory is short");
@@ -200,7 +205,7 @@ void process_list(struct stream *stream, struct reader *arguments)
 	/* The table has the newest in front; the list goes by age. */
 	uint32_t at = listing->count = count;
 	for (const struct process *p = process_first; p && at; p = p->next)
-		if (!p->forgotten && !p->unlisted)
+		if (listed(p))
 			listing->pids[--at] = (uint32_t)p->pid;
 	stream->owner = listing;
 	stream->ops = &list_ops;

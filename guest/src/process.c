@@ -9,8 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long, and how many, ended processes stay known with their output. */
+/* How long, and how many, ended processes that no stream follows stay known with their output. */
+#ifndef RETENTION_MS
 #define RETENTION_MS 60000u
+#endif
 #define RETENTION_COUNT 64u
 
 /* How long a program counts as just started. */
@@ -21,11 +23,13 @@ struct process *process_first;
 static struct source child_source = { .fd = -1 };
 static unsigned starting;
 static unsigned young_count;
+static void limit_left(struct task *task);
+static struct task limit_task = { .run = limit_left };
 
 struct process *process_find(uint32_t pid)
 {
 	for (struct process *p = process_first; p; p = p->next)
-		if (!p->forgotten && (uint32_t)p->pid == pid)
+		if (!p->forgotten && !p->superseded && (uint32_t)p->pid == pid)
 			return p;
 	return NULL;
 }
@@ -79,13 +83,11 @@ static void destroy(struct process *process)
 	free(process);
 }
 
-/* Whoever writes to the pipes still must not die of it, so they are emptied
- * until the last writer is gone. */
+/* No stream follows it. Whoever writes to the pipes still must not die of it,
+ * so they are emptied until the last writer is gone. */
 static void forget(struct process *process)
 {
 	process->forgotten = true;
-	while (process->attachments)
-		stream_close_with(process->attachments->stream, RESULT_NO_SUCH_PROCESS, 0, "the process has ended");
 	ring_free(&process->ring);
 	loop_timer_cancel(&process->retention);
 	if (!holds_output(process)) {
@@ -109,19 +111,43 @@ static void retention_over(struct timer *timer)
 		forget(process);
 }
 
-static void limit_ended(void)
+static bool left(const struct process *process)
 {
-	uint32_t ended = 0;
-	struct process *oldest = NULL;
-	for (struct process *p = process_first; p; p = p->next) {
-		if (p->running || p->forgotten)
-			continue;
-		ended++;
-		if (!oldest || p->retention.due_ms < oldest->retention.due_ms)
-			oldest = p;
-	}
-	if (ended > RETENTION_COUNT)
+	return !process->running && !process->forgotten && !process->attachments;
+}
+
+static void limit_left(struct task *task)
+{
+	(void)task;
+	for (;;) {
+		uint32_t count = 0;
+		struct process *oldest = NULL;
+		for (struct process *p = process_first; p; p = p->next) {
+			if (!left(p))
+				continue;
+			count++;
+			if (!oldest || p->left_order < oldest->left_order)
+				oldest = p;
+		}
+		if (count <= RETENTION_COUNT)
+			return;
 		forget(oldest);
+	}
+}
+
+/*
+ * An ended process that no stream follows, or none any more: from now on it
+ * only stays for whoever attaches later. Nothing is freed within the call.
+ */
+static void retain(struct process *process)
+{
+	static uint64_t last_order;
+	if (!left(process))
+		return;
+	process->left_order = ++last_order;
+	process->retention.fire = retention_over;
+	loop_timer(&process->retention, process->superseded ? 0 : RETENTION_MS);
+	loop_task(&limit_task);
 }
 
 static void ended(struct process *process, int status)
@@ -131,11 +157,9 @@ static void ended(struct process *process, int status)
 	process->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	process->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	process->core_dumped = WIFSIGNALED(status) && WCOREDUMP(status);
-	process->retention.fire = retention_over;
-	loop_timer(&process->retention, RETENTION_MS);
 	process_input_shut(process);
 	process_output_ended(process);
-	limit_ended();
+	retain(process);
 }
 
 static void reap(void)
@@ -203,8 +227,10 @@ struct process *process_adopt(const struct spawn *spawn, uint8_t *description, u
 	}
 	/* The kernel has used the number again: its former bearer is long gone. */
 	struct process *former = process_find((uint32_t)spawn->pid);
-	if (former)
-		forget(former);
+	if (former) {
+		former->superseded = true;
+		retain(former);
+	}
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	static uint64_t last_serial;
@@ -283,6 +309,7 @@ static void on_release(struct stream *stream)
 	/* The slowest reader may have been this one. */
 	if (!process->forgotten)
 		loop_task(&process->pump_task);
+	retain(process);
 }
 
 static const struct stream_ops attachment_ops = {
@@ -309,6 +336,7 @@ void process_attach_stream(struct process *process, struct stream *stream, uint6
 	*attachment = (struct attachment){ .next = process->attachments, .process = process, .stream = stream,
 					   .position = position, .owns_input = owns_input };
 	process->attachments = attachment;
+	loop_timer_cancel(&process->retention);
 	stream->young = process->young;
 	stream->owner = attachment;
 	stream->ops = &attachment_ops;

@@ -58,6 +58,8 @@ struct process {
 	bool pty;
 	bool unlisted;            /* nobody's business but its starter's */
 	bool forgotten;           /* kept only to empty pipes that others still hold */
+	bool superseded;          /* another has its pid by now; kept for the streams that follow it */
+	uint64_t left_order;      /* of those that ended and that no stream follows, the lowest goes first */
 	int32_t exit_code;
 	int32_t signal;
 	bool core_dumped;

@@ -1,11 +1,11 @@
 // Drives the agent's --socket mode, operation by operation. AGENT= names the binary.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
+import { startAgent } from './agent.mjs';
 import {
   ALL,
   decodeEntry,
@@ -31,32 +31,15 @@ const test = (name, options, body) =>
   body ? nodeTest(name, { timeout: 20_000, ...options }, body) : nodeTest(name, { timeout: 20_000 }, options);
 
 let directory;
-let agent;
+let running;
 let socket;
 let host;
 
 before(async () => {
-  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'dormouse-guest-'));
-  socket = path.join(directory, 'agent.sock');
-  agent = spawn(AGENT, ['--socket', socket], { stdio: ['ignore', 'inherit', 'inherit'] });
-  for (let i = 0; ; i++) {
-    try {
-      host = await Host.connect(socket);
-      break;
-    } catch (error) {
-      if (i > 200) throw error;
-      await new Promise((r) => setTimeout(r, 20));
-    }
-  }
-  await host.greet();
+  running = await startAgent(AGENT);
+  ({ directory, socket, host } = running);
 });
-after(async () => {
-  const left = new Promise((resolve) => agent.once('exit', (code, signal) => resolve({ code, signal })));
-  const stream = host.open(OP.SHUTDOWN, [u8(0), u32(0)]);
-  assert.equal((await stream.closed).code, 'ok');
-  assert.deepEqual(await left, { code: 0, signal: null });
-  fs.rmSync(directory, { recursive: true });
-});
+after(() => running.stop(host));
 
 const at = (...names) => path.join(directory, ...names);
 const pidOf = (stream) => new Fields(stream.messages[0].body).u32();
@@ -239,6 +222,36 @@ test('EXITED does not wait for others that hold the pipes', async () => {
   const result = await run(host, { argv: ['/bin/sh', '-c', 'echo out; sleep 3 &'] });
   assert.equal(result.stdout, 'out\n');
   assert.ok(Date.now() - started < 2500);
+});
+
+test('many processes that end at once lose neither output nor exit status', async () => {
+  const streams = Array.from({ length: 100 }, (_, i) =>
+    host.open(
+      OP.PROCESS_START,
+      startArgs({
+        argv: ['/bin/sh', '-c', `until [ -e ${at('go')} ]; do sleep 0.02; done; echo ${i}; exit ${i}`],
+      }),
+    ),
+  );
+  for (const stream of streams) await stream.message();
+  const pids = streams.map(pidOf);
+  /* The agent learns of all of them in one turn. */
+  process.kill(running.pid, 'SIGSTOP');
+  try {
+    fs.writeFileSync(at('go'), '');
+    for (const pid of pids)
+      while (!/\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'utf8')))
+        await new Promise((r) => setTimeout(r, 10));
+  } finally {
+    process.kill(running.pid, 'SIGCONT');
+  }
+  for (const [i, stream] of streams.entries()) {
+    assert.equal((await stream.closed).code, 'ok');
+    assert.equal(stream.text(1), `${i}\n`);
+    assert.deepEqual(exitOf(stream.messages[1]), { code: i, signal: 0, core: 0 });
+  }
+  const known = (await host.call(OP.PROCESS_LIST)).messages.map((m) => new Fields(m.body).u32());
+  assert.equal(known.length, 64);
 });
 
 test('a session that ends leaves its processes; a new one attaches', async () => {

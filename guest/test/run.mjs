@@ -15,6 +15,7 @@ const suites = [
     ['--test-reporter=tap', here('operations.test.mjs')],
     { AGENT: here('../build/dormouse-guest-asan') },
   ],
+  ['retention', process.execPath, ['--test-reporter=tap', here('retention.test.mjs')], {}],
   ['machine', process.execPath, ['--test-reporter=tap', here('machine.test.mjs')], {}],
   ['fuzz', process.execPath, ['--test-reporter=tap', here('fuzz.test.mjs')], {}],
 ];
