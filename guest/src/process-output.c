@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -16,6 +17,13 @@
  * this closely is left to gather for as long: a pipe holds more than a program
  * writes in that time. */
 #define REST_MS 2u
+
+/*
+ * A program may put its pipe into packet mode (O_DIRECT), where whatever of a
+ * packet does not fit into a read is lost. So a pipe is read only when its
+ * longest packet fits, which a ring without readers that lag behind always takes.
+ */
+#define MAX_PACKET_BYTES 4096u
 
 /* Forgotten processes have no ring; their output goes nowhere. */
 static uint8_t nowhere[65536];
@@ -42,18 +50,20 @@ static void close_output(struct process *process, struct process_output *output)
 /* Reads once; returns bytes read, 0 when the ring is full or the pipe empty. */
 static uint32_t read_once(struct process *process, struct process_output *output)
 {
-	uint32_t room = sizeof nowhere;
-	uint8_t *into = nowhere;
-	if (!process->forgotten)
-		into = ring_reserve(&process->ring, keep_from(process), output->channel, &room);
-	if (!into || !room)
-		return 0;
+	struct iovec pieces[2] = { { .iov_base = nowhere, .iov_len = sizeof nowhere }, { .iov_base = nowhere } };
+	if (!process->forgotten) {
+		uint32_t room = ring_reserve_all(&process->ring, keep_from(process), output->channel, pieces);
+		if (room < (process->pty ? 1 : MAX_PACKET_BYTES))
+			return 0;
+	}
 	ssize_t n;
 	do
-		n = read(output->source.fd, into, room);
+		n = readv(output->source.fd, pieces, 2);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
+		/* Only this says that there is no more: a read of packets ends with each. */
 		output->readable = false;
+		output->until_end = process->pty ? output->until_end : 0;
 		return 0;
 	}
 	if (n <= 0) {
@@ -65,9 +75,6 @@ static uint32_t read_once(struct process *process, struct process_output *output
 		ring_commit(&process->ring, (uint32_t)n, output->channel);
 	uint32_t got = (uint32_t)n;
 	output->until_end -= output->until_end < got ? output->until_end : got;
-	/* A pipe gives all it has; the next write to it is an event again. */
-	if (!process->pty && got < room)
-		output->readable = false;
 	return got;
 }
 

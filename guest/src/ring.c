@@ -71,6 +71,21 @@ uint8_t *ring_reserve(struct ring *ring, uint64_t keep, uint8_t channel, uint32_
 	return ring->data + at;
 }
 
+uint32_t ring_reserve_all(struct ring *ring, uint64_t keep, uint8_t channel, struct iovec pieces[2])
+{
+	uint32_t first;
+	uint8_t *at = ring_reserve(ring, keep, channel, &first);
+	pieces[0] = (struct iovec){ .iov_base = at, .iov_len = first };
+	pieces[1] = (struct iovec){ .iov_base = ring->data, .iov_len = 0 };
+	if (!at || !first)
+		return 0;
+	/* What ring_reserve() keeps, between the bounds it keeps it in. */
+	uint64_t from = keep > ring->head ? ring->head : keep < ring->tail ? ring->tail : keep;
+	uint32_t room = ring->size - (uint32_t)(ring->head - from);
+	pieces[1].iov_len = room - first;
+	return room;
+}
+
 void ring_commit(struct ring *ring, uint32_t length, uint8_t channel)
 {
 	if (!length)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct ring_run {
 	uint64_t end;    /* position after the run's last byte */
@@ -31,6 +32,8 @@ void ring_free(struct ring *ring);
  * `keep` may be dropped for it, later ones not. *length is 0 when there is none.
  */
 uint8_t *ring_reserve(struct ring *ring, uint64_t keep, uint8_t channel, uint32_t *length);
+/* The same, all the room there is, in up to two pieces; returns how many bytes that is. */
+uint32_t ring_reserve_all(struct ring *ring, uint64_t keep, uint8_t channel, struct iovec pieces[2]);
 /* The first `length` bytes of the last reservation now hold output of `channel`. */
 void ring_commit(struct ring *ring, uint32_t length, uint8_t channel);
 /* Contiguous bytes of one channel from `position` on; *length is 0 at the head. */

@@ -217,6 +217,18 @@ test('a process outlives its stream; attach with and without backlog', async () 
   assert.equal(late.text(1), 'first\nsecond line\n');
 });
 
+test('every packet of a pipe in packet mode arrives, and its end', async () => {
+  const program = at('packets');
+  fs.copyFileSync(new URL('../build/test/child', import.meta.url).pathname, program);
+  let expected = '';
+  for (let i = 0; i < 300; i++) expected += String.fromCharCode(97 + (i % 26)).repeat([1, 1000, 4096][i % 3]);
+  for (const ring of [0, 4096, 5000]) {
+    const result = await run(host, { argv: [program], ring });
+    assert.equal(result.code, 6);
+    assert.ok(result.stdout === expected, `${result.stdout.length} bytes of ${expected.length}`);
+  }
+});
+
 test('EXITED does not wait for others that hold the pipes', async () => {
   const started = Date.now();
   const result = await run(host, { argv: ['/bin/sh', '-c', 'echo out; sleep 3 &'] });

@@ -75,6 +75,10 @@ static void test_ring(void)
 			reader += random_number() % (ring.head - reader + 1);
 	}
 	check(good, "ring: holds the newest bytes with their channels and never drops what a reader lacks");
+	struct iovec pieces[2];
+	uint32_t all = ring_reserve_all(&ring, ring.head - 100, 1, pieces);
+	check(all == 3996 && pieces[0].iov_len + pieces[1].iov_len == all && pieces[0].iov_base == ring.data + ring.head % 4096,
+	      "ring: all the room there is, beyond its end too");
 	uint32_t room = 1;
 	ring_reserve(&ring, ring.head, 1, &room);
 	check(room > 0, "ring: without a reader there is always room");
