@@ -29,7 +29,7 @@ int cgroup_workload_procs_fd(void) { return procs_fd; }
  * one program at once; running the machine out of memory takes long and may hit
  * anything.
  */
-static uint64_t workload_limit(void)
+static uint64_t memory_limit(void)
 {
 	char text[512];
 	const char *name = "MemAvailable:";
@@ -41,9 +41,32 @@ static uint64_t workload_limit(void)
 	return available > 4 * reserve ? available - reserve : 0;
 }
 
+static uint64_t kernel_number(const char *path)
+{
+	char text[32];
+	return textfile_read_line(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
+}
+
+/* How many processes and threads the workload may have: an eighth of the machine's are for others. */
+static uint64_t process_limit(void)
+{
+	uint64_t threads = kernel_number("/proc/sys/kernel/threads-max");
+	uint64_t pids = kernel_number("/proc/sys/kernel/pid_max");
+	uint64_t all = threads < pids ? threads : pids;
+	return all - all / 8;
+}
+
+static void limit_workload(const char *path, uint64_t limit)
+{
+	char text[32];
+	if (!limit)
+		return;
+	snprintf(text, sizeof text, "%llu", (unsigned long long)limit);
+	textfile_set(path, text);
+}
+
 void cgroup_setup(void)
 {
-	char limit[32];
 	if (mount("cgroup2", ROOT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return;
 	mkdir(ROOT "/agent", 0755);
@@ -51,13 +74,13 @@ void cgroup_setup(void)
 	/* A group that hands controllers on must hold no processes itself. */
 	if (!textfile_set(ROOT "/agent/cgroup.procs", "0"))
 		return;
-	textfile_set(ROOT "/cgroup.subtree_control", "+cpu +memory");
+	/* One by one: a controller that the kernel lacks takes no other along. */
+	textfile_set(ROOT "/cgroup.subtree_control", "+cpu");
+	textfile_set(ROOT "/cgroup.subtree_control", "+memory");
+	textfile_set(ROOT "/cgroup.subtree_control", "+pids");
 	textfile_set(ROOT "/agent/cpu.weight", "10000");
-	uint64_t bytes = workload_limit();
-	if (bytes) {
-		snprintf(limit, sizeof limit, "%llu", (unsigned long long)bytes);
-		textfile_set(ROOT "/workload/memory.max", limit);
-	}
+	limit_workload(ROOT "/workload/memory.max", memory_limit());
+	limit_workload(ROOT "/workload/pids.max", process_limit());
 	workload_fd = open(ROOT "/workload", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	procs_fd = open(ROOT "/workload/cgroup.procs", O_WRONLY | O_CLOEXEC);
 }

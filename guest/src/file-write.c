@@ -75,6 +75,16 @@ static enum job_next open_file(struct write_job *writing)
 	return JOB_MORE;
 }
 
+/* Closed before the host hears of it, which may execute the file at once. */
+static enum job_next finish_file(struct write_job *writing)
+{
+	int fd = writing->fd;
+	writing->fd = -1;
+	if (close(fd) < 0 && errno != EINTR)
+		return job_fail(&writing->file.job, errno, writing->file.path);
+	return file_job_entry(&writing->file, writing->file.path);
+}
+
 static enum job_next step(struct job *job)
 {
 	struct write_job *writing = container_of(job, struct write_job, file.job);
@@ -87,8 +97,10 @@ static enum job_next step(struct job *job)
 	}
 	bool ended;
 	struct packet *packet = job_receive(job, &ended);
+	if (!packet && ended)
+		return finish_file(writing);
 	if (!packet)
-		return ended ? file_job_entry(&writing->file, writing->file.path) : JOB_WAIT;
+		return JOB_WAIT;
 	while (packet->offset < packet->length) {
 		ssize_t n = write(writing->fd, packet->data + packet->offset, packet->length - packet->offset);
 		if (n < 0 && errno == EINTR)

@@ -29,6 +29,8 @@ struct start {
 	uint32_t envc;
 	char **env;              /* the request's */
 	struct environment base; /* a copy of the sandbox's */
+	struct starting starting;
+	bool abandoned;          /* its stream was told that it was cancelled */
 	/* The outcome. */
 	struct user user;
 	char path[MAX_PATH_BYTES + 1];
@@ -206,6 +208,9 @@ static enum job_next run(struct start *start, char **env)
 	s->unlisted = start->flags & START_UNLISTED;
 	s->cols = start->cols;
 	s->rows = start->rows;
+	/* What came before may have taken long. */
+	if (job_cancelled(&start->job))
+		return job_cancel(&start->job);
 	if (!spawn(s)) {
 		explain(start);
 		s->pid = -1;
@@ -234,24 +239,44 @@ static enum job_next step(struct job *job)
 	return next;
 }
 
+static void close_descriptors(const struct spawn *spawn)
+{
+	int fds[] = { spawn->terminal_fd, spawn->stdin_fd, spawn->stdout_fd, spawn->stderr_fd };
+	for (int i = 0; i < 4; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+/* Whoever asked for it was told that it did not start, so it must not run later. */
+static void abandoned(struct job *job)
+{
+	struct start *start = container_of(job, struct start, job);
+	start->abandoned = true;
+	if (start->spawn.born > 0)
+		kill(start->spawn.born, SIGKILL);
+}
+
 /* The program runs, whether or not anybody waits for it any more. */
+static struct process *adopt(struct start *start)
+{
+	struct process *process = NULL;
+	if (!start->abandoned)
+		process = process_adopt(&start->spawn, start->description, start->description_bytes, start->ring_bytes);
+	if (process) {
+		start->description = NULL;
+		return process;
+	}
+	close_descriptors(&start->spawn);
+	kill(start->spawn.pid, SIGKILL);
+	kill(-start->spawn.pid, SIGKILL);
+	result_errno(&start->job.result, ENOMEM, "start");
+	return NULL;
+}
+
 static bool finish(struct job *job)
 {
 	struct start *start = container_of(job, struct start, job);
-	struct process *process = NULL;
-	if (start->spawn.pid > 0) {
-		process = process_adopt(&start->spawn, start->description, start->description_bytes, start->ring_bytes);
-		if (process) {
-			start->description = NULL;
-		} else {
-			int fds[] = { start->spawn.terminal_fd, start->spawn.stdin_fd, start->spawn.stdout_fd, start->spawn.stderr_fd };
-			for (int i = 0; i < 4; i++)
-				if (fds[i] >= 0)
-					close(fds[i]);
-			kill(-start->spawn.pid, SIGKILL);
-			result_errno(&job->result, ENOMEM, "start");
-		}
-	}
+	struct process *process = start->spawn.pid > 0 ? adopt(start) : NULL;
 	struct stream *stream = job->stream;
 	bool took = process && stream && !job_cancelled(job);
 	if (took) {
@@ -269,7 +294,7 @@ static bool finish(struct job *job)
 	} else if (process && stream) {
 		result_fail(&job->result, RESULT_CANCELLED, 0, "cancelled");
 	}
-	process_started();
+	process_started(&start->starting);
 	return took;
 }
 
@@ -283,7 +308,7 @@ static void dispose(struct job *job)
 	free(start->description);
 }
 
-static const struct job_ops ops = { .lane = LANE_SPAWN, .step = step, .finish = finish, .dispose = dispose };
+static const struct job_ops ops = { .lane = LANE_SPAWN, .step = step, .finish = finish, .abandoned = abandoned, .dispose = dispose };
 
 static bool copy_environment(struct environment *to)
 {
@@ -318,6 +343,6 @@ void process_start(struct stream *stream, struct reader *arguments)
 		stream_close_with(stream, RESULT_INVALID_ARGUMENT, 0, "malformed arguments");
 		return;
 	}
-	process_starting();
+	process_starting(&start->starting, &start->spawn);
 	job_start(&start->job, stream);
 }

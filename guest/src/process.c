@@ -17,12 +17,19 @@
 
 /* How long a program counts as just started. */
 #define YOUTH_MS 500u
+/* How long a start may take with others making room: one that is stuck must not slow them down. */
+#define HURRY_MS 1000u
+/* How long children are waited for per turn: programs can end faster than that for as long as they like. */
+#define REAP_BUDGET_MS 5u
 
 struct process *process_first;
 
 static struct source child_source = { .fd = -1 };
-static unsigned starting;
+static struct starting *starting_first;
+static unsigned hurried_count;
 static unsigned young_count;
+static void reap_more(struct task *task);
+static struct task reap_task = { .run = reap_more };
 static void limit_left(struct task *task);
 static struct task limit_task = { .run = limit_left };
 
@@ -42,7 +49,7 @@ uint32_t process_running_count(void)
 	return count;
 }
 
-static void update_hurry(void) { stream_hurry(starting || young_count); }
+static void update_hurry(void) { stream_hurry(hurried_count || young_count); }
 
 static void grow_up(struct process *process)
 {
@@ -162,24 +169,55 @@ static void ended(struct process *process, int status)
 	retain(process);
 }
 
+static bool being_started(pid_t pid)
+{
+	for (const struct starting *s = starting_first; s; s = s->next)
+		if (spawn_may_be(s->spawn, pid))
+			return true;
+	return false;
+}
+
+static struct process *running_process(pid_t pid)
+{
+	for (struct process *p = process_first; p; p = p->next)
+		if (p->running && p->pid == pid)
+			return p;
+	return NULL;
+}
+
+/* One by one, for when what the kernel shows first has to stay. */
+static void reap_known(void)
+{
+	int status;
+	for (struct process *p = process_first; p; p = p->next)
+		if (p->running && waitpid(p->pid, &status, WNOHANG) > 0)
+			ended(p, status);
+}
+
 static void reap(void)
 {
-	for (;;) {
+	uint64_t end = now_ms() + REAP_BUDGET_MS;
+	do {
 		siginfo_t info = { 0 };
-		/* Looked at first: a child whose start is still being recorded must
-		 * keep its status until it is known. */
+		int status;
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 			return;
-		struct process *process = NULL;
-		for (struct process *p = process_first; p && !process; p = p->next)
-			if (p->running && p->pid == info.si_pid)
-				process = p;
-		if (!process && starting)
+		struct process *process = running_process(info.si_pid);
+		if (!process && being_started(info.si_pid)) {
+			/* It keeps its status until its start is recorded, which looks again. */
+			reap_known();
 			return;
-		int status;
+		}
 		if (waitpid(info.si_pid, &status, WNOHANG) > 0 && process)
 			ended(process, status);
-	}
+	} while (now_ms() < end);
+	loop_task(&reap_task);
+}
+
+static void reap_more(struct task *task)
+{
+	(void)task;
+	reap();
 }
 
 static void child_ready(struct source *source, uint32_t events)
@@ -191,18 +229,33 @@ static void child_ready(struct source *source, uint32_t events)
 	reap();
 }
 
-void process_starting(void)
+static void hurry_no_more(struct starting *starting)
 {
-	starting++;
+	loop_timer_cancel(&starting->hurry);
+	hurried_count -= starting->hurried;
+	starting->hurried = false;
 	update_hurry();
 }
 
-void process_started(void)
+static void hurry_over(struct timer *timer) { hurry_no_more(container_of(timer, struct starting, hurry)); }
+
+void process_starting(struct starting *starting, struct spawn *spawn)
 {
-	starting--;
+	*starting = (struct starting){ .next = starting_first, .spawn = spawn, .hurried = true, .hurry = { .fire = hurry_over } };
+	starting_first = starting;
+	hurried_count++;
+	loop_timer(&starting->hurry, HURRY_MS);
 	update_hurry();
-	if (!starting)
-		reap();
+}
+
+void process_started(struct starting *starting)
+{
+	struct starting **at = &starting_first;
+	while (*at != starting)
+		at = &(*at)->next;
+	*at = starting->next;
+	hurry_no_more(starting);
+	loop_task(&reap_task);
 }
 
 bool process_init(void)

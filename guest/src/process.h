@@ -86,9 +86,16 @@ extern struct process *process_first;
 bool process_init(void);
 struct process *process_find(uint32_t pid);
 uint32_t process_running_count(void);
-/* While a start is under way, children nobody knows yet are not reaped. */
-void process_starting(void);
-void process_started(void);
+/* A start that is under way: its child is left alone by whoever waits for children. */
+struct starting {
+	struct starting *next;
+	struct spawn *spawn;
+	bool hurried;             /* what others send makes room for it, for a while */
+	struct timer hurry;
+};
+
+void process_starting(struct starting *starting, struct spawn *spawn);
+void process_started(struct starting *starting);
 /* Takes over the descriptors and the number of a program just spawned; NULL: memory is short. */
 struct process *process_adopt(const struct spawn *spawn, uint8_t *description, uint32_t description_bytes,
 			      uint32_t ring_bytes);

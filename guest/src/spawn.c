@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cgroup.h"
@@ -24,6 +24,9 @@
 /* A wider pipe means fewer switches between a program that floods and us. */
 #define STDOUT_PIPE_BYTES (256 << 10)
 #define TTY_GROUP 5
+/* How often, and after which time, a program is tried again that is open for writing: for half a second. */
+#define BUSY_ATTEMPTS 100
+#define BUSY_WAIT_NS 5000000
 
 /* On a stack and in memory that are not its own, the sanitizer's bookkeeping would be wrong. */
 #define IN_CHILD __attribute__((no_sanitize_address))
@@ -36,11 +39,32 @@ struct child {
 	sigset_t mask;
 };
 
+/* The kernel's form of a signal's action: handler, flags, restorer, mask. */
+struct kernel_action {
+	uint64_t words[4];
+};
+
 IN_CHILD _Noreturn static void child_fail(struct child *child, enum spawn_stage stage, int error)
 {
 	child->spawn->error = error;
 	child->spawn->stage = (int)stage;
 	_exit(127);
+}
+
+/*
+ * A program that was written a moment ago may still be open for writing in a
+ * child that has been born but has not closed its copies yet.
+ */
+IN_CHILD static void execute(const struct spawn *s, const char *path)
+{
+	for (int i = 0; i < BUSY_ATTEMPTS; i++) {
+		struct timespec wait = { .tv_nsec = BUSY_WAIT_NS };
+		execve(path, s->argv, s->env);
+		if (errno != ETXTBSY)
+			return;
+		syscall(SYS_nanosleep, &wait, NULL);
+	}
+	errno = ETXTBSY;
 }
 
 IN_CHILD static void child_exec(struct child *child)
@@ -49,7 +73,7 @@ IN_CHILD static void child_exec(struct child *child)
 	const char *name = s->argv[0];
 	char candidate[PATH_MAX];
 	if (strchr(name, '/')) {
-		execve(name, s->argv, s->env);
+		execute(s, name);
 		child_fail(child, SPAWN_EXEC, errno);
 	}
 	int error = ENOENT;
@@ -57,7 +81,7 @@ IN_CHILD static void child_exec(struct child *child)
 		size_t length = strcspn(at, ":");
 		int n = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, at, length ? "/" : "./", name);
 		if (n > 0 && (size_t)n < sizeof candidate) {
-			execve(candidate, s->argv, s->env);
+			execute(s, candidate);
 			if (errno == EACCES)
 				error = EACCES;
 			else if (errno != ENOENT && errno != ENOTDIR)
@@ -79,14 +103,22 @@ IN_CHILD static int child_main(void *argument)
 	struct spawn *s = child->spawn;
 	if (child->cgroup_fd >= 0)
 		(void)!write(child->cgroup_fd, "0", 1);
-	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (oom >= 0)
-		(void)!write(oom, "0", 1);
-	setpriority(PRIO_PROCESS, 0, 0);
-	syscall(SYS_setsid);
 	for (int i = 0; i < 3; i++)
 		if (dup2(child->stdio[i], i) < 0)
 			child_fail(child, SPAWN_SETUP, errno);
+	/*
+	 * Copies of the agent's descriptors go before anything can take long: one
+	 * keeps a pipe from ending and a file that was written from being executed.
+	 */
+	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
+		child_fail(child, SPAWN_SETUP, errno);
+	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (oom >= 0) {
+		(void)!write(oom, "0", 1);
+		close(oom);
+	}
+	setpriority(PRIO_PROCESS, 0, 0);
+	syscall(SYS_setsid);
 	if (s->pty && ioctl(0, TIOCSCTTY, 0) < 0)
 		child_fail(child, SPAWN_SETUP, errno);
 	umask(022);
@@ -97,13 +129,12 @@ IN_CHILD static int child_main(void *argument)
 		child_fail(child, SPAWN_SETUP, errno);
 	if (chdir(s->cwd) < 0 && !(s->cwd_optional && chdir("/") == 0))
 		child_fail(child, SPAWN_CWD, errno);
-	struct sigaction standard = { .sa_handler = SIG_DFL };
+	/* By system call: the C library's sigaction() takes a lock for SIGABRT. */
+	static const struct kernel_action standard = { 0 };
+	static const uint64_t none = 0;
 	for (int i = 1; i < 65; i++)
-		if (i != SIGKILL && i != SIGSTOP && (i < 32 || i > 34))
-			sigaction(i, &standard, NULL);
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+		syscall(SYS_rt_sigaction, i, &standard, NULL, sizeof none);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 	child_exec(child);
 	return 127;
 }
@@ -145,7 +176,8 @@ static pid_t start_child(struct child *child)
 		return -1;
 	}
 	struct clone_args arguments = {
-		.flags = CLONE_VM | CLONE_VFORK | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+		.flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+		.parent_tid = (uint64_t)(uintptr_t)&child->spawn->born,
 		.exit_signal = SIGCHLD,
 		.stack = (uint64_t)(uintptr_t)stack,
 		.stack_size = CHILD_STACK_BYTES,
@@ -160,15 +192,22 @@ static pid_t start_child(struct child *child)
 	}
 	return (pid_t)pid;
 }
+
+bool spawn_may_be(const struct spawn *spawn, pid_t pid) { return spawn->born == pid; }
 #else
 static pid_t start_child(struct child *child)
 {
 	child->cgroup_fd = cgroup_workload_procs_fd();
 	pid_t pid = vfork();
-	if (pid == 0)
+	if (pid == 0) {
+		child->spawn->born = (pid_t)syscall(SYS_getpid);
 		_exit(child_main(child));
+	}
 	return pid;
 }
+
+/* A child that is killed before its first instruction has not said its number. */
+bool spawn_may_be(const struct spawn *spawn, pid_t pid) { return spawn->born == pid || !spawn->born; }
 #endif
 
 static void close_all(int *fds, int count)
@@ -255,8 +294,5 @@ bool spawn(struct spawn *s)
 		return true;
 	int ours[] = { s->terminal_fd, s->stdin_fd, s->stdout_fd, s->stderr_fd };
 	close_all(ours, 4);
-	/* The child has ended; the main thread's reaper does not know its number. */
-	if (s->pid > 0)
-		waitpid(s->pid, NULL, 0);
 	return false;
 }

@@ -25,6 +25,8 @@ struct spawn {
 	bool stdin_open;
 	bool unlisted;
 	uint16_t cols, rows;
+	/* The child's pid, before it runs its first instruction; 0: there is none yet. */
+	volatile pid_t born;
 	/* Out. Descriptors are ours, non-blocking; -1: none. */
 	pid_t pid;
 	int terminal_fd;
@@ -34,7 +36,9 @@ struct spawn {
 	volatile int error;
 };
 
-/* False: stage and error say why, and nothing is left open. */
+/* False: stage and error say why, and nothing is left open. Who was born is for the main thread to wait for all the same. */
 bool spawn(struct spawn *spawn);
+/* Main thread: whether `pid`, seen ended, may be what this spawn has started or tried to. */
+bool spawn_may_be(const struct spawn *spawn, pid_t pid);
 
 #endif

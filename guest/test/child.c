@@ -1,6 +1,11 @@
-/* What the confined agent has to start: says who it is, repeats its input, floods or writes packets when called so. */
+/*
+ * What the confined agent has to start: says who it is, repeats its input, floods, writes packets
+ * or makes orphans when called so.
+ */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* 300 packets of 1 to 4,096 bytes, each of one letter. */
@@ -18,11 +23,29 @@ static int write_packets(void)
 	return 6;
 }
 
+/* As many orphans as can be had within 5 s, each of which ends at once. */
+static int storm(void)
+{
+	time_t end = time(NULL) + 5;
+	while (time(NULL) < end) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			(void)!fork();
+			_exit(0);
+		}
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	char buffer[4096];
 	ssize_t n;
 	const char *name = argc ? argv[0] : "";
+	if (strstr(name, "storm"))
+		return storm();
 	if (strstr(name, "packets"))
 		return write_packets();
 	(void)!write(1, name, strlen(name));

@@ -56,6 +56,7 @@ static bool become_machine(void)
 	settings_own_machine = true;
 	/* The agent of a machine inherits orphans. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setpriority(PRIO_PROCESS, 0, -20);
 	return spare_the_clock() && own_device("/dev/urandom", "dev/urandom") && own_device("/dev/fuse", "dev/fuse");
 }
 

@@ -1,6 +1,7 @@
 // What the agent does to the machine it is the first process of, in name spaces that stand in for one.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { startConfined } from './confined.mjs';
@@ -121,4 +122,49 @@ test('a mount that does not answer delays no restore, and other files for second
   assert.equal((await within(reading.closed, 2_000, 'the answer to a cancellation')).code, 'cancelled');
   await unmount();
   for (const stream of stuck.slice(1)) assert.notEqual((await stream.closed).code, 'cancelled');
+});
+
+const start = (name, options = {}) =>
+  host.open(OP.PROCESS_START, startArgs({ argv: [`/bin/${name}`], ...options }));
+
+test('starts that are stuck delay no exit, and other starts for seconds only; cancelled ones never run', async () => {
+  const unmount = await deadMount('srv/dead');
+  const running = start('true', { flags: 2 });
+  await running.message();
+  const stuck = Array.from({ length: 3 }, () => start('true', { cwd: '/srv/dead' }));
+  await host.ping();
+  /* Orphans that nobody knows are among those that end. */
+  const storm = await within(start('storm').closed, 10_000, 'a start and its exit');
+  assert.equal(storm.code, 'ok');
+  running.end();
+  assert.equal((await within(running.closed, 1_000, 'the exit of another process')).code, 'ok');
+  stuck[0].cancel();
+  assert.equal((await within(stuck[0].closed, 2_000, 'the answer to a cancellation')).code, 'cancelled');
+  const before = (await host.call(OP.PROCESS_LIST)).messages.length;
+  await unmount();
+  assert.deepEqual(await Promise.all(stuck.slice(1).map(async (s) => (await s.closed).code)), [
+    'io_error',
+    'io_error',
+  ]);
+  assert.equal((await host.call(OP.PROCESS_LIST)).messages.length, before);
+});
+
+test('a storm of orphans delays no answer', async () => {
+  /* What is measured is the agent, not how this process fares among the others. */
+  os.setPriority(-20);
+  const storms = Array.from({ length: 12 }, () => start('storm'));
+  let over = false;
+  const closed = Promise.all(storms.map((s) => s.closed)).then(() => {
+    over = true;
+  });
+  let slowest = 0;
+  while (!over) {
+    const began = Date.now();
+    await host.ping();
+    slowest = Math.max(slowest, Date.now() - began);
+    await new Promise((r) => setTimeout(r, 20));
+  }
+  await closed;
+  os.setPriority(0);
+  assert.ok(slowest < 3_000, `an answer took ${slowest} ms`);
 });

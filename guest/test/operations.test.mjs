@@ -229,6 +229,21 @@ test('every packet of a pipe in packet mode arrives, and its end', async () => {
   }
 });
 
+test('a program that was just written runs while others are started', async () => {
+  const program = at('written');
+  const other = async () => {
+    while (!done) await run(host, { argv: ['/bin/true'] });
+  };
+  let done = false;
+  const others = Array.from({ length: 8 }, other);
+  for (let i = 0; i < 300; i++) {
+    await put(program, `#!/bin/sh\nexit ${i % 200}\n`, { mode: 0o755 });
+    assert.equal((await run(host, { argv: [program] })).code, i % 200);
+  }
+  done = true;
+  await Promise.all(others);
+});
+
 test('EXITED does not wait for others that hold the pipes', async () => {
   const started = Date.now();
   const result = await run(host, { argv: ['/bin/sh', '-c', 'echo out; sleep 3 &'] });
