@@ -42,7 +42,8 @@ struct connection {
 	bool readable;
 	bool read_ended;         /* END was sent to the host */
 	bool writable;
-	bool write_ended;        /* half-closed after the host's END */
+	bool write_ended;        /* half-closed after the host's END, or the peer takes no more */
+	bool write_failed;       /* the latter */
 	struct packet_list outgoing;
 };
 
@@ -96,6 +97,25 @@ static bool finish_if_over(struct connection *c)
 	return true;
 }
 
+/*
+ * The peer takes no more. It may have answered all the same, before it had read
+ * everything, so what it has sent is read to its end. False when the stream was
+ * closed over it.
+ */
+static bool stop_writing(struct connection *c)
+{
+	struct packet *packet;
+	while ((packet = packet_take(&c->outgoing))) {
+		stream_consumed(c->stream, packet->length - packet->offset);
+		packet_free(packet);
+	}
+	c->write_ended = true;
+	c->write_failed = true;
+	c->readable = true;
+	stream_kick(c->stream);
+	return !finish_if_over(c);
+}
+
 /* Writes what the host has sent; false when the stream was closed over it. */
 static bool flush(struct connection *c)
 {
@@ -108,10 +128,8 @@ static bool flush(struct connection *c)
 			c->writable = false;
 			return true;
 		}
-		if (n < 0) {
-			fail(c, errno);
-			return false;
-		}
+		if (n < 0)
+			return stop_writing(c);
 		packet->offset += (uint32_t)n;
 		stream_consumed(c->stream, (uint32_t)n);
 		if (packet->offset == packet->length)
@@ -128,10 +146,15 @@ static bool flush(struct connection *c)
 static void on_data(struct stream *stream, const uint8_t *bytes, uint32_t length)
 {
 	struct connection *c = stream->owner;
+	if (c->write_ended) {
+		stream_consumed(stream, length);
+		return;
+	}
 	if (c->connected && c->writable && !c->outgoing.first) {
 		ssize_t n = send(c->source.fd, bytes, length, MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			fail(c, errno);
+			stream_consumed(stream, length);
+			stop_writing(c);
 			return;
 		}
 		if (n > 0) {
@@ -173,7 +196,10 @@ static uint32_t on_pull(struct stream *stream, uint8_t *buffer, uint32_t max, ui
 			c->readable = false;
 			return 0;
 		}
-		if (n < 0) {
+		/* A connection is reset when its peer closes it without having read everything. */
+		if (n < 0 && c->outgoing.first)
+			stop_writing(c);
+		if (n < 0 && !c->write_failed) {
 			fail(c, errno);
 			return 0;
 		}

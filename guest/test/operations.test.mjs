@@ -528,6 +528,27 @@ test('dialling: bytes both ways, half-close, refusal', async () => {
   assert.equal((await failure(OP.DIAL, [u16(port), str('no-such-host.invalid'), u32(0)])).code, 'not_found');
 });
 
+test('an answer that comes before everything was sent arrives', async () => {
+  const answer = 'HTTP/1.1 413 Payload Too Large\r\n\r\n';
+  const server = net.createServer((c) => {
+    c.on('error', () => {});
+    /* Closed with bytes unread, which resets the connection. */
+    c.once('data', () => c.pause().write(answer, () => c.destroy()));
+  });
+  server.unref();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  for (let i = 0; i < 20; i++) {
+    /* Room for CONNECTED alone: the answer waits while the writing fails. */
+    const stream = host.open(OP.DIAL, [u16(server.address().port), str(''), u32(0)], 4);
+    await stream.write(Buffer.alloc(8_000_000));
+    stream.end();
+    stream.credit(1 << 20);
+    const { code } = await stream.closed;
+    assert.deepEqual([code, stream.text(), stream.ended], ['ok', answer, true]);
+  }
+  await new Promise((resolve) => server.close(resolve));
+});
+
 test('information and metrics', async () => {
   const f = new Fields((await host.call(OP.INFO)).messages[0].body);
   assert.deepEqual(
