@@ -19,6 +19,7 @@
 #include "cgroup.h"
 #include "etc-file.h"
 #include "identity.h"
+#include "kernel-files.h"
 #include "log.h"
 #include "loop.h"
 #include "modules.h"
@@ -198,6 +199,7 @@ void boot(void)
 	}
 	enter_root(device, type);
 	furnish();
+	kernel_files_open();
 	cgroup_setup();
 }
 

@@ -1,14 +1,24 @@
-/* Keeping the agent alive and responsive next to a workload that takes all it can. */
+/* Keeping the agent alive and responsive next to a workload that takes all it can, and holding that. */
 #ifndef DORMOUSE_CGROUP_H
 #define DORMOUSE_CGROUP_H
 
 #include <stdbool.h>
 
-/* Mounts cgroup2 and sets up a group for the agent and one for the workload. Best effort. */
+/*
+ * Mounts cgroup2 and sets up a group for the agent and one for the workload.
+ * From then on /sys/fs/cgroup is the workload's group: whatever groups programs
+ * make are below it, and held with it. Before there are threads. Best effort.
+ */
 void cgroup_setup(void);
-/* The workload's group: its directory, or its cgroup.procs; -1 when there is none. */
-int cgroup_workload_fd(void);
-int cgroup_workload_procs_fd(void);
+/* The group new programs are born into, or its cgroup.procs; -1 when there is none. Any thread. */
+int cgroup_programs_fd(void);
+int cgroup_programs_procs_fd(void);
+/*
+ * A program could not be born there, for this errno: true when another group has
+ * taken the place, because the workload has removed the former or has made it
+ * one that only divides. Any thread.
+ */
+bool cgroup_renew_programs(int error);
 /* Makes the workload stand still, or go on; 0 or an errno. */
 int cgroup_hold(bool hold);
 /* Waits until every process of a held workload stands still; false when one does not within the time. */

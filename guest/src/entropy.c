@@ -2,22 +2,22 @@
 #include "entropy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/random.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "kernel-files.h"
 #include "operations.h"
 #include "result.h"
 #include "settings.h"
 
 int entropy_mix(struct bytes bytes, bool reseed)
 {
-	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	int fd = kernel_file(KERNEL_RANDOM);
 	if (fd < 0)
-		return errno;
+		return ENODEV;
 	int error = 0;
 	if (!settings_own_machine) {
 		if (write(fd, bytes.data, bytes.length) < 0)
@@ -36,7 +36,6 @@ int entropy_mix(struct bytes bytes, bool reseed)
 			error = ENOMEM;
 		}
 	}
-	close(fd);
 	return error;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "kernel-files.h"
 #include "settings.h"
 
 void log_line(const char *format, ...)
@@ -20,11 +21,11 @@ void log_line(const char *format, ...)
 	if (size > sizeof line - 2)
 		size = sizeof line - 2;
 	line[size++] = '\n';
-	int fd = settings_own_machine ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC) : dup(2);
-	if (fd < 0)
-		fd = dup(2);
-	if (fd >= 0) {
-		(void)!write(fd, line, size);
-		close(fd);
-	}
+	/* By path only until the workload runs. */
+	int log = kernel_file(KERNEL_LOG);
+	int own = settings_own_machine && !kernel_files_opened() ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC) : -1;
+	int fd = !settings_own_machine ? 2 : own >= 0 ? own : log >= 0 ? log : 2;
+	(void)!write(fd, line, size);
+	if (own >= 0)
+		close(own);
 }

@@ -15,6 +15,7 @@
 
 #include "boot.h"
 #include "job.h"
+#include "kernel-files.h"
 #include "link.h"
 #include "log.h"
 #include "loop.h"
@@ -63,6 +64,8 @@ static int serve_socket(const char *path)
 	/* What the caller left open is not for the programs started here. */
 	syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
 	umask(0);
+	if (!kernel_files_opened())
+		kernel_files_open();
 	if (!start_services() || !listen_on(path)) {
 		log_line("%s: %s", path, strerror(errno));
 		return 1;

@@ -1,17 +1,17 @@
 /* METRICS and INFO. Everything here is read from the kernel's memory, so it stays on the main thread. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
-#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel-files.h"
 #include "operations.h"
 #include "process.h"
 #include "settings.h"
-#include "textfile.h"
 
 #define PROC_BYTES 16384
 
@@ -40,11 +40,18 @@ static void processor_times(uint64_t *busy, uint64_t *idle)
 	unsigned long long t[8] = { 0 };
 	long per_second = sysconf(_SC_CLK_TCK);
 	*busy = *idle = 0;
-	if (!textfile_read("/proc/stat", text, sizeof text) || per_second <= 0)
+	if (!kernel_file_read(KERNEL_STAT, text, sizeof text) || per_second <= 0)
 		return;
 	sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]);
 	*busy = (t[0] + t[1] + t[2] + t[5] + t[6] + t[7]) * 1000 / (uint64_t)per_second;
 	*idle = (t[3] + t[4]) * 1000 / (uint64_t)per_second;
+}
+
+/* By system call: a C library may look in /sys. */
+static uint64_t processors(void)
+{
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint64_t)CPU_COUNT(&set) : 1;
 }
 
 static uint64_t uptime_ms(void)
@@ -63,13 +70,13 @@ void system_metrics(struct stream *stream, struct reader *arguments)
 		stream_close_with(stream, RESULT_INVALID_ARGUMENT, 0, "malformed arguments");
 		return;
 	}
-	textfile_read("/proc/meminfo", text, sizeof text);
+	kernel_file_read(KERNEL_MEMINFO, text, sizeof text);
 	processor_times(&busy, &idle);
 	statvfs("/", &disk);
 	uint64_t unit = disk.f_frsize;
 	uint64_t values[] = {
 		uptime_ms(),
-		(uint64_t)get_nprocs(),
+		processors(),
 		busy,
 		idle,
 		memory_line(text, "MemTotal:"),
@@ -96,7 +103,8 @@ void system_info(struct stream *stream, struct reader *arguments)
 		stream_close_with(stream, RESULT_INVALID_ARGUMENT, 0, "malformed arguments");
 		return;
 	}
-	textfile_read_line("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
+	kernel_file_read(KERNEL_BOOT_ID, boot_id, sizeof boot_id);
+	boot_id[strcspn(boot_id, "\n")] = 0;
 	uname(&names);
 	clock_gettime(CLOCK_REALTIME, &now);
 	int64_t now_unix = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;

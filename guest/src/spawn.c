@@ -19,11 +19,14 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "kernel-files.h"
 
 #define CHILD_STACK_BYTES (64u << 10)
 /* A wider pipe means fewer switches between a program that floods and us. */
 #define STDOUT_PIPE_BYTES (256 << 10)
 #define TTY_GROUP 5
+/* How often another control group is tried when the workload makes each unusable. */
+#define CGROUP_ATTEMPTS 4
 /* How often, and after which time, a program is tried again that is open for writing: for half a second. */
 #define BUSY_ATTEMPTS 100
 #define BUSY_WAIT_NS 5000000
@@ -101,8 +104,11 @@ IN_CHILD static int child_main(void *argument)
 {
 	struct child *child = argument;
 	struct spawn *s = child->spawn;
-	if (child->cgroup_fd >= 0)
-		(void)!write(child->cgroup_fd, "0", 1);
+	if (child->cgroup_fd >= 0 && write(child->cgroup_fd, "0", 1) < 0)
+		child_fail(child, SPAWN_SETUP, errno);
+	int oom = openat(kernel_file(KERNEL_PROC), "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (oom >= 0)
+		(void)!write(oom, "0", 1);
 	for (int i = 0; i < 3; i++)
 		if (dup2(child->stdio[i], i) < 0)
 			child_fail(child, SPAWN_SETUP, errno);
@@ -112,11 +118,6 @@ IN_CHILD static int child_main(void *argument)
 	 */
 	if (syscall(SYS_close_range, 3u, ~0u, 0u) < 0)
 		child_fail(child, SPAWN_SETUP, errno);
-	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (oom >= 0) {
-		(void)!write(oom, "0", 1);
-		close(oom);
-	}
 	setpriority(PRIO_PROCESS, 0, 0);
 	syscall(SYS_setsid);
 	if (s->pty && ioctl(0, TIOCSCTTY, 0) < 0)
@@ -169,7 +170,7 @@ static long clone3_on_stack(struct clone_args *arguments, int (*run)(void *), vo
 
 static pid_t start_child(struct child *child)
 {
-	int cgroup = cgroup_workload_fd();
+	int cgroup = cgroup_programs_fd();
 	void *stack = malloc(CHILD_STACK_BYTES);
 	if (!stack) {
 		errno = ENOMEM;
@@ -185,6 +186,8 @@ static pid_t start_child(struct child *child)
 	};
 	child->cgroup_fd = -1;
 	long pid = clone3_on_stack(&arguments, child_main, child);
+	for (int i = 0; pid < 0 && i < CGROUP_ATTEMPTS && cgroup_renew_programs((int)-pid); i++)
+		pid = clone3_on_stack(&arguments, child_main, child);
 	free(stack);
 	if (pid < 0) {
 		errno = (int)-pid;
@@ -197,7 +200,7 @@ bool spawn_may_be(const struct spawn *spawn, pid_t pid) { return spawn->born == 
 #else
 static pid_t start_child(struct child *child)
 {
-	child->cgroup_fd = cgroup_workload_procs_fd();
+	child->cgroup_fd = cgroup_programs_procs_fd();
 	pid_t pid = vfork();
 	if (pid == 0) {
 		child->spawn->born = (pid_t)syscall(SYS_getpid);
@@ -233,7 +236,7 @@ static bool open_pipes(struct spawn *s, int theirs[3])
 	if (s->stdin_open) {
 		if (!open_pipe(&s->stdin_fd, &theirs[0], false))
 			return false;
-	} else if ((theirs[0] = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0) {
+	} else if ((theirs[0] = fcntl(kernel_file(KERNEL_NULL), F_DUPFD_CLOEXEC, 3)) < 0) {
 		return false;
 	}
 	if (!open_pipe(&s->stdout_fd, &theirs[1], true) || !open_pipe(&s->stderr_fd, &theirs[2], true))
@@ -250,7 +253,7 @@ static bool open_pipes(struct spawn *s, int theirs[3])
 static bool open_terminal(struct spawn *s, int theirs[3])
 {
 	int unlock = 0;
-	s->terminal_fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	s->terminal_fd = kernel_terminal_open();
 	if (s->terminal_fd < 0 || ioctl(s->terminal_fd, TIOCSPTLCK, &unlock) < 0)
 		return false;
 	int slave = ioctl(s->terminal_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);

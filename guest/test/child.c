@@ -1,9 +1,12 @@
 /*
  * What the confined agent has to start: says who it is, repeats its input, floods, writes packets
- * or makes orphans when called so.
+ * or does whatever else its name says.
  */
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,11 +42,60 @@ static int storm(void)
 	return 0;
 }
 
+static int say(const char *what)
+{
+	perror(what);
+	return 1;
+}
+
+/* Reads a file, writes it when there is TEXT, or makes a directory when there is no such file. */
+static int use_file(const char *path, const char *text)
+{
+	char buffer[4096];
+	ssize_t n;
+	int fd = open(path, text ? O_WRONLY : O_RDONLY);
+	if (fd < 0)
+		return !text && mkdir(path, 0755) == 0 ? 0 : say(path);
+	if (text)
+		return write(fd, text, strlen(text)) < 0 ? say(path) : 0;
+	while ((n = read(fd, buffer, sizeof buffer)) > 0)
+		(void)!write(1, buffer, (size_t)n);
+	return n < 0 ? say(path) : 0;
+}
+
+/* Goes to another control group and removes the one it was born in. */
+static int leave_group(void)
+{
+	char line[256], path[320] = "";
+	FILE *groups = fopen("/proc/self/cgroup", "r");
+	while (groups && fgets(line, sizeof line, groups))
+		if (strncmp(line, "0::", 3) == 0)
+			snprintf(path, sizeof path, "/sys/fs/cgroup%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+	mkdir("/sys/fs/cgroup/left", 0755);
+	if (use_file("/sys/fs/cgroup/left/cgroup.procs", "0"))
+		return 1;
+	return rmdir(path) < 0 ? say(path) : 0;
+}
+
+_Noreturn static void tick(void)
+{
+	for (;;) {
+		(void)!write(1, ".", 1);
+		usleep(20000);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char buffer[4096];
 	ssize_t n;
 	const char *name = argc ? argv[0] : "";
+	if (strstr(name, "group"))
+		return use_file(getenv("FILE"), getenv("TEXT"));
+	if (strstr(name, "leave"))
+		return leave_group();
+	if (strstr(name, "tick"))
+		tick();
 	if (strstr(name, "storm"))
 		return storm();
 	if (strstr(name, "packets"))

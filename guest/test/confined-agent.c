@@ -20,13 +20,18 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../src/cgroup.h"
+#include "../src/kernel-files.h"
 #include "../src/settings.h"
 
 int agent_main(int argc, char **argv);
+
+static bool grouped;
 
 /* The clock is everybody's: setting it seems to work. */
 static bool spare_the_clock(void)
@@ -50,13 +55,34 @@ static bool own_device(const char *device, const char *path)
 	return mount(device, path, NULL, MS_BIND, NULL) == 0;
 }
 
+/* A control group of this test's own, below whatever directory cgroup2 is mounted on here: the root of the machine's. */
+static bool own_group(pid_t name)
+{
+	char line[512], path[512] = "", file[640];
+	FILE *mounts = fopen("/proc/self/mounts", "re");
+	while (mounts && !path[0] && fgets(line, sizeof line, mounts)) {
+		char point[256], type[64];
+		if (sscanf(line, "%*s %255s %63s", point, type) == 2 && strcmp(type, "cgroup2") == 0)
+			snprintf(path, sizeof path, "%s/dormouse-test-%d", point, (int)name);
+	}
+	if (mounts)
+		fclose(mounts);
+	if (!path[0] || mkdir(path, 0755) < 0)
+		return false;
+	snprintf(file, sizeof file, "%s/cgroup.procs", path);
+	FILE *procs = fopen(file, "we");
+	bool moved = procs && fputs("0", procs) >= 0;
+	return procs && fclose(procs) == 0 && moved && unshare(CLONE_NEWCGROUP) == 0;
+}
+
 /* In the directory that will be the root. */
-static bool become_machine(void)
+static bool become_machine(pid_t name)
 {
 	settings_own_machine = true;
 	/* The agent of a machine inherits orphans. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setpriority(PRIO_PROCESS, 0, -20);
+	grouped = own_group(name);
 	return spare_the_clock() && own_device("/dev/urandom", "dev/urandom") && own_device("/dev/fuse", "dev/fuse");
 }
 
@@ -68,6 +94,7 @@ int main(int argc, char **argv)
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return 77;
+	pid_t name = getpid();
 	pid_t pid = fork();
 	if (pid < 0)
 		return 1;
@@ -93,10 +120,15 @@ int main(int argc, char **argv)
 	if (chdir(argv[1]) < 0 || mount("proc", "proc", "proc", MS_NOSUID | MS_NOEXEC, NULL) < 0 ||
 	    mount(NULL, "proc", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
 		_exit(77);
-	if (machine && !become_machine())
+	if (machine && !become_machine(name))
 		_exit(77);
 	char *arguments[] = { "dormouse-guest", "--socket", "/agent.sock", NULL };
 	if (chroot(argv[1]) < 0 || chdir("/") < 0)
 		_exit(77);
+	if (machine) {
+		kernel_files_open();
+		if (grouped)
+			cgroup_setup();
+	}
 	return agent_main(3, arguments);
 }

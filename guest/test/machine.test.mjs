@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { startConfined } from './confined.mjs';
-import { Host, i64, OP, startArgs, str, strs, u8, u32, u64 } from './host.mjs';
+import { Fields, Host, i32, i64, OP, startArgs, str, strs, u8, u32, u64 } from './host.mjs';
 
 let machine;
 let host;
@@ -167,4 +167,77 @@ test('a storm of orphans delays no answer', async () => {
   await closed;
   os.setPriority(0);
   assert.ok(slowest < 3_000, `an answer took ${slowest} ms`);
+});
+
+const hold = async () => {
+  const stream = host.open(OP.HOLD, [u32(1_000)]);
+  const { code } = await stream.closed;
+  return code === 'ok' ? stream.messages[0].body[0] : code;
+};
+
+/** Files of the workload's group, as programs see them: copied out by a program. */
+async function group(file, text) {
+  const stream = start('group', { env: [`FILE=/sys/fs/cgroup/${file}`, ...(text ? [`TEXT=${text}`] : [])] });
+  const { code } = await stream.closed;
+  assert.equal(code, 'ok');
+  assert.deepEqual([stream.text(2), file], ['', file]);
+  return stream.text(1);
+}
+
+test('HOLD holds programs that have been moved to groups of their own', async (t) => {
+  if ((await hold()) === 'unsupported') return t.skip('needs cgroup2');
+  assert.equal((await wake('')).code, 'ok');
+  assert.equal(await group('cgroup.procs'), '');
+  const ticking = start('tick');
+  const pid = new Fields((await ticking.message()).body).u32();
+  await group('container');
+  await group('container/cgroup.procs', String(pid));
+  await ticking.until(() => ticking.bytes > 3);
+  assert.equal(await hold(), 1);
+  await host.ping();
+  const heard = ticking.bytes;
+  await new Promise((r) => setTimeout(r, 300));
+  assert.equal(ticking.bytes, heard);
+  assert.equal((await wake('')).code, 'ok');
+  await ticking.until(() => ticking.bytes > heard);
+  await host.call(OP.PROCESS_SIGNAL, [u32(pid), i32(9)]);
+  await ticking.closed;
+});
+
+test('programs start though the workload has removed their group', async (t) => {
+  if ((await hold()) === 'unsupported') return t.skip('needs cgroup2');
+  assert.equal((await wake('')).code, 'ok');
+  const own = async () => {
+    const stream = start('group', { env: ['FILE=/proc/self/cgroup'] });
+    assert.equal((await stream.closed).code, 'ok');
+    return /^0::(.*)$/m.exec(stream.text(1))[1];
+  };
+  const first = await own();
+  for (let i = 1; i < 4; i++) {
+    const leaving = start('leave');
+    assert.equal((await leaving.closed).code, 'ok');
+    assert.equal(leaving.text(2), '');
+    assert.equal(await own(), `/programs-${i}`);
+  }
+  assert.equal(first, '/programs');
+  assert.equal(await hold(), 1);
+  assert.equal((await wake('')).code, 'ok');
+});
+
+test('what covers /proc and /dev stops no answer', async () => {
+  const answers = async () => {
+    assert.equal((await host.open(OP.INFO).closed).code, 'ok');
+    const metrics = await host.call(OP.METRICS);
+    assert.ok(metrics.messages[0].body.readBigUInt64LE(32) > 0n);
+    assert.equal((await host.open(OP.ENTROPY_ADD, [str(Buffer.alloc(16)), u8(0)]).closed).code, 'ok');
+    assert.notEqual(await hold(), 0);
+    assert.equal((await wake('')).code, 'ok');
+    assert.equal((await start('true').closed).code, 'ok');
+  };
+  const uncover = [await deadMount('sys'), await deadMount('proc'), await deadMount('dev')];
+  try {
+    await within(answers(), 3_000, 'answers');
+  } finally {
+    for (const one of uncover.reverse()) await one();
+  }
 });
