@@ -85,9 +85,11 @@ static int read_names(struct list_job *list, struct level *level)
 		return error;
 	}
 	const struct dirent *entry;
-	while (!error && (entry = readdir(directory)))
+	while (!error && (errno = 0, entry = readdir(directory)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			error = add_name(list, level, &capacity, entry->d_name);
+	if (!error)
+		error = errno;
 	closedir(directory);
 	if (error || !level->count)
 		return error;
@@ -131,6 +133,9 @@ static enum job_next open_root(struct list_job *list)
 	return error ? job_fail(&file->job, error, file->path) : JOB_MORE;
 }
 
+/* Of the agent's means, not of one entry: the listing cannot be right without them. */
+static bool is_shortage(int error) { return error == ENOMEM || error == EMFILE || error == ENFILE; }
+
 /* Sends the next entry of the innermost level; 0 or an errno. */
 static int list_next(struct list_job *list)
 {
@@ -145,9 +150,13 @@ static int list_next(struct list_job *list)
 		list->path[length++] = '/';
 	copy_string(list->path + length, sizeof list->path - length, name);
 	struct packet *packet = entry_message_at(level->fd, name, list->path, &list->file.names);
-	if (!packet)
+	if (!packet && errno == ENOENT)
 		/* Gone since the names were read. */
-		return errno == ENOENT ? 0 : errno;
+		return 0;
+	if (!packet && !is_shortage(errno))
+		packet = entry_message_unknown(list->path);
+	if (!packet)
+		return errno;
 	if (!job_send(&list->file.job, packet))
 		return ENOMEM;
 	if (list->levels >= list->depth || list->levels >= MAX_LEVELS ||
@@ -155,8 +164,13 @@ static int list_next(struct list_job *list)
 		return 0;
 	int fd = openat(level->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : errno;
-	return push(list, fd);
+		return is_shortage(errno) ? errno : 0;
+	int error = push(list, fd);
+	if (!error || is_shortage(error))
+		return error;
+	/* What it holds stays unknown; the rest of the listing does not depend on it. */
+	list->top->count = 0;
+	return 0;
 }
 
 static enum job_next step(struct job *job)

@@ -75,6 +75,30 @@ struct packet *entry_message_at(int directory, const char *name, const char *pat
 	return packet;
 }
 
+struct packet *entry_message_unknown(const char *path)
+{
+	const char *base = path_name(path);
+	struct message message = message_begin(MESSAGE_ENTRY, FIXED_BYTES + (uint32_t)(strlen(base) + strlen(path) + 2 + 5 * 4));
+	struct writer *w = &message.body;
+	write_u8(w, ENTRY_OTHER);
+	write_u8(w, ENTRY_OTHER);
+	write_u16(w, 0);
+	for (int i = 0; i < 3; i++)
+		write_u32(w, 0);
+	write_u64(w, 0);
+	write_u64(w, 0);
+	write_u32(w, 0);
+	write_string(w, base);
+	write_string(w, path);
+	write_string(w, "0");
+	write_string(w, "0");
+	write_string(w, "");
+	struct packet *packet = message_finish(&message);
+	if (!packet)
+		errno = ENOMEM;
+	return packet;
+}
+
 struct packet *entry_message(const char *path, struct owner_names *names)
 {
 	return entry_message_at(AT_FDCWD, path, path, names);

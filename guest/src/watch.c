@@ -43,6 +43,8 @@ struct watch_job {
 	char **to_scan;          /* directories (relative) still to be watched and read */
 	int scan_count;
 	int scan_capacity;
+	DIR *reading;            /* a directory that is watched by now, and its name */
+	char *reading_name;
 	uint32_t events_at, events_length;
 	_Alignas(struct inotify_event) char events[EVENTS_BYTES];
 };
@@ -158,30 +160,45 @@ static void forget_below(struct watch_job *w, const char *name)
 	}
 }
 
-/* Reads a directory that is watched by now: its directories are next, and what
- * is in it counts as created when the watch was running already. */
-static void read_directory(struct watch_job *w, const char *name)
+static void end_reading(struct watch_job *w)
+{
+	if (w->reading)
+		closedir(w->reading);
+	free(w->reading_name);
+	w->reading = NULL;
+	w->reading_name = NULL;
+}
+
+/* Takes over the name. */
+static void begin_reading(struct watch_job *w, char *name)
 {
 	char path[MAX_PATH_BYTES + 512];
-	if (!full_path(w, name, path, sizeof path))
+	w->reading_name = name;
+	w->reading = full_path(w, name, path, sizeof path) ? opendir(path) : NULL;
+	if (!w->reading)
+		end_reading(w);
+}
+
+/* One entry of a directory that is watched by now: directories are next, and
+ * what is in it counts as created when the watch was running already. */
+static void read_entry(struct watch_job *w)
+{
+	char relative[MAX_PATH_BYTES + 512];
+	struct stat status;
+	const struct dirent *entry = readdir(w->reading);
+	if (!entry) {
+		end_reading(w);
 		return;
-	DIR *directory = opendir(path);
-	const struct dirent *entry;
-	while (directory && (entry = readdir(directory))) {
-		char relative[MAX_PATH_BYTES + 512];
-		struct stat status;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    !join(name, entry->d_name, relative, sizeof relative))
-			continue;
-		changed(w, CHANGE_CREATE, relative);
-		bool is_directory = entry->d_type == DT_DIR;
-		if (entry->d_type == DT_UNKNOWN)
-			is_directory = fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
-		if (is_directory && !queue_scan(w, relative))
-			w->lost = true;
 	}
-	if (directory)
-		closedir(directory);
+	if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+	    !join(w->reading_name, entry->d_name, relative, sizeof relative))
+		return;
+	changed(w, CHANGE_CREATE, relative);
+	bool is_directory = entry->d_type == DT_DIR;
+	if (entry->d_type == DT_UNKNOWN)
+		is_directory = fstatat(dirfd(w->reading), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+	if (is_directory && !queue_scan(w, relative))
+		w->lost = true;
 }
 
 /* 0 or an errno that matters. */
@@ -189,10 +206,11 @@ static int scan_next(struct watch_job *w)
 {
 	char *name = w->to_scan[--w->scan_count];
 	int error = add_watch(w, name);
-	if (!error && w->recursive)
-		read_directory(w, name);
 	bool top = !*name;
-	free(name);
+	if (!error && w->recursive)
+		begin_reading(w, name);
+	else
+		free(name);
 	if (!error || top)
 		return error;
 	if (error == ENOSPC || error == ENOMEM) {
@@ -291,12 +309,14 @@ static enum job_next step(struct job *job)
 			return next;
 	}
 	for (int budget = 512; budget > 0; budget--) {
-		/* Without room events wait in the kernel, whose queue is bounded and tells when it ran over. */
+		/* Without room, directories wait to be read and events in the kernel, whose queue is bounded and tells when it ran over. */
 		if (w->watching && !job_message_room(job))
 			return JOB_WAIT;
 		if (w->lost) {
 			w->lost = false;
 			changed(w, CHANGE_OVERFLOW, "");
+		} else if (w->reading) {
+			read_entry(w);
 		} else if (w->scan_count) {
 			int error = scan_next(w);
 			if (error == ENOSPC) {
@@ -333,6 +353,7 @@ static void dispose(struct job *job)
 		free(w->watches[i].name);
 	for (int i = 0; i < w->scan_count; i++)
 		free(w->to_scan[i]);
+	end_reading(w);
 	free(w->watches);
 	free(w->to_scan);
 	file_job_dispose(job);

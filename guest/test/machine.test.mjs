@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { startConfined } from './confined.mjs';
-import { Fields, Host, i32, i64, OP, startArgs, str, strs, u8, u32, u64 } from './host.mjs';
+import { decodeEntry, Fields, Host, i32, i64, OP, startArgs, str, strs, u8, u32, u64 } from './host.mjs';
 
 let machine;
 let host;
@@ -35,11 +35,11 @@ const wake = (id) =>
 const ID = '0123456789abcdef'.repeat(2);
 
 /** Covers a directory of the machine with a file system that answers nothing, until the result is called. */
-async function deadMount(directory) {
+async function deadMount(directory, ...more) {
   fs.mkdirSync(inside(directory), { recursive: true });
   const stream = host.open(
     OP.PROCESS_START,
-    startArgs({ flags: 2, argv: ['/bin/dead-mount', `/${directory}`] }),
+    startArgs({ flags: 2, argv: ['/bin/dead-mount', `/${directory}`, ...more] }),
   );
   await stream.until(() => stream.text(1) === 'ready');
   return async () => {
@@ -240,4 +240,22 @@ test('what covers /proc and /dev stops no answer', async () => {
   } finally {
     for (const one of uncover.reverse()) await one();
   }
+});
+
+test('an entry that cannot be looked at is listed, and everything else', async () => {
+  fs.mkdirSync(inside('srv/list/z'), { recursive: true });
+  for (const name of ['a', 'n', 'z/file']) fs.writeFileSync(inside('srv/list', name), 'content');
+  const unmount = await deadMount('srv/list/m', 'private');
+  const listing = await host.call(OP.DIR_LIST, [str(''), str('/srv/list'), u32(3)]);
+  assert.deepEqual(
+    listing.messages.map((m) => decodeEntry(m.body)).map(({ path: name, type }) => [name, type]),
+    [
+      ['/srv/list/a', 1],
+      ['/srv/list/m', 4],
+      ['/srv/list/n', 1],
+      ['/srv/list/z', 2],
+      ['/srv/list/z/file', 1],
+    ],
+  );
+  await unmount();
 });

@@ -506,6 +506,30 @@ test('watching a tree', async () => {
   assert.equal((await failure(OP.DIR_WATCH, [str(''), str(at('w', 'g')), u8(0)])).code, 'not_directory');
 });
 
+test('a large directory that comes into a watch waits for its reader', async () => {
+  const count = 20_000;
+  const name = (i) => `${'n'.repeat(200)}-${i}`;
+  fs.mkdirSync(at('outside'));
+  fs.mkdirSync(at('watched'));
+  for (let i = 0; i < count; i++) fs.closeSync(fs.openSync(at('outside', name(i)), 'w'));
+  const resident = () =>
+    Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${running.pid}/status`, 'utf8'))[1]);
+  const stream = host.open(OP.DIR_WATCH, [str(''), str(at('watched')), u8(1)], 10_000);
+  stream.autoCredit = false;
+  await stream.message();
+  const before = resident();
+  fs.renameSync(at('outside'), at('watched', 'inside'));
+  await stream.until(() => stream.window <= 0);
+  for (let i = 0; i < 20; i++) await host.call(OP.INFO);
+  await new Promise((r) => setTimeout(r, 300));
+  assert.ok(resident() - before < 3_000, `${resident() - before} KiB for what is not read`);
+  stream.autoCredit = true;
+  stream.credit(100_000_000);
+  await stream.until(() => stream.messages.length === count + 2);
+  stream.cancel();
+  await stream.closed;
+});
+
 test('dialling: bytes both ways, half-close, refusal', async () => {
   const server = net.createServer({ allowHalfOpen: true }, (c) => {
     c.on('data', (b) => c.write(b));
