@@ -9,6 +9,8 @@
 #include "operations.h"
 
 #define DEFAULT_MODE 0644u
+/* As the kernel has it. */
+#define MAX_LINKS 40
 
 struct write_job {
 	struct file_job file;
@@ -18,12 +20,37 @@ struct write_job {
 	uint64_t offset;
 };
 
-/* Opens the file, telling whether it is new; -1 with errno. */
-static int open_or_create(const char *path, int flags, mode_t mode, bool *created)
+/* Puts what the link `path` says in its place; false with errno: it is none, or too long. */
+static bool follow(char path[MAX_PATH_BYTES + 1])
 {
+	char target[MAX_PATH_BYTES + 1];
+	ssize_t n = readlink(path, target, sizeof target);
+	if (n < 0)
+		return false;
+	char *slash = strrchr(path, '/');
+	size_t directory = target[0] == '/' || !slash ? 0 : (size_t)(slash + 1 - path);
+	if (directory + (size_t)n > MAX_PATH_BYTES) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(path + directory, target, (size_t)n);
+	path[directory + (size_t)n] = 0;
+	return true;
+}
+
+/*
+ * Opens the file, telling whether this call has made it: what existed keeps its
+ * owner. -1 with errno. A symbolic link whose target does not exist yet is gone
+ * after link by link, since the kernel does not say what O_CREAT has made there.
+ */
+static int open_or_create(const char *name, int flags, mode_t mode, bool *created)
+{
+	char path[MAX_PATH_BYTES + 1];
+	int links = 0;
 	*created = false;
-	/* A file may come and go between the two attempts. */
-	for (int attempt = 0; attempt < 4; attempt++) {
+	copy_string(path, sizeof path, name);
+	/* A file may come and go between any two of these calls. */
+	for (int attempt = 0; attempt < 2 * MAX_LINKS; attempt++) {
 		int fd = open(path, flags | O_CREAT | O_EXCL, mode);
 		if (fd >= 0) {
 			*created = true;
@@ -34,10 +61,15 @@ static int open_or_create(const char *path, int flags, mode_t mode, bool *create
 		fd = open(path, flags, mode);
 		if (fd >= 0 || errno != ENOENT)
 			return fd;
+		if (follow(path)) {
+			if (++links > MAX_LINKS)
+				break;
+		} else if (errno != EINVAL && errno != ENOENT) {
+			return -1;
+		}
 	}
-	/* A symlink whose target does not exist yet. */
-	*created = true;
-	return open(path, flags | O_CREAT, mode);
+	errno = ELOOP;
+	return -1;
 }
 
 static enum job_next open_file(struct write_job *writing)

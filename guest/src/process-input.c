@@ -41,18 +41,18 @@ void process_input_shut(struct process *process)
 	input->last = NULL;
 }
 
-static void end_input(struct process *process)
+/* A terminal has no end of its own: its line discipline makes one of this character. False: there is no room for it yet. */
+static bool write_end_of_file(struct process *process)
 {
-	if (!process->pty) {
-		process_input_shut(process);
-		return;
-	}
-	/* A terminal has no end of its own: its line discipline makes one of this character. */
 	struct termios settings;
 	char end_of_file = 4;
+	ssize_t n;
 	if (tcgetattr(input_fd(process), &settings) == 0 && settings.c_cc[VEOF])
 		end_of_file = (char)settings.c_cc[VEOF];
-	(void)!write(input_fd(process), &end_of_file, 1);
+	do
+		n = write(input_fd(process), &end_of_file, 1);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 || errno != EAGAIN;
 }
 
 /* Writes queued pieces until the process takes no more. */
@@ -78,13 +78,17 @@ void process_input_ready(struct process *process)
 			if (piece->stream)
 				stream_consumed(piece->stream, (uint32_t)n);
 		}
+		bool close_input = piece->close_input;
+		if (close_input && process->pty && !write_end_of_file(process)) {
+			input->blocked = true;
+			return;
+		}
 		input->first = piece->next;
 		if (!input->first)
 			input->last = NULL;
-		bool close_input = piece->close_input;
 		piece_done(process, piece, true);
-		if (close_input)
-			end_input(process);
+		if (close_input && !process->pty)
+			process_input_shut(process);
 	}
 }
 

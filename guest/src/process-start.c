@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "environment.h"
 #include "job.h"
 #include "operations.h"
 #include "path.h"
@@ -75,18 +76,6 @@ static bool parse(struct start *start, uint32_t length)
 			r.bad = true;
 	return reader_done(&r) && start->argv && start->env && start->argc >= 1 && start->argv[0][0] &&
 	       start->ring_bytes <= MAX_RING_BYTES && !(start->flags & ~(START_PTY | START_STDIN | START_UNLISTED));
-}
-
-/* Later values win; `list` has room for one more. */
-static void set_variable(char **list, uint32_t *count, char *value)
-{
-	for (uint32_t i = 0; i < *count; i++) {
-		if (environment_same_name(value, list[i])) {
-			list[i] = value;
-			return;
-		}
-	}
-	list[(*count)++] = value;
 }
 
 static const char *variable(char *const *list, const char *name_and_equals)
@@ -190,9 +179,12 @@ static enum job_next run(struct start *start, char **env)
 		env[count++] = terminal_type;
 	char *at = start->base.strings;
 	for (uint32_t i = 0; i < start->base.count; i++, at += strlen(at) + 1)
-		set_variable(env, &count, at);
+		env[count++] = at;
 	for (uint32_t i = 0; i < start->envc; i++)
-		set_variable(env, &count, start->env[i]);
+		env[count++] = start->env[i];
+	/* Later values win. */
+	if (!environment_unique(env, &count))
+		return job_fail(&start->job, ENOMEM, "start");
 	env[count] = NULL;
 
 	struct spawn *s = &start->spawn;

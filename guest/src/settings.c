@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "environment.h"
 #include "protocol.h"
 #include "wire.h"
 
@@ -38,43 +39,35 @@ void settings_set_workdir(const char *path)
 	pthread_mutex_unlock(&lock);
 }
 
-bool environment_same_name(const char *a, const char *b)
-{
-	size_t name = strcspn(a, "=");
-	return strncmp(a, b, name) == 0 && (b[name] == '=' || b[name] == 0);
-}
-
-static void append(struct environment *to, const char *s)
-{
-	size_t bytes = strlen(s) + 1;
-	memcpy(to->strings + to->bytes, s, bytes);
-	to->bytes += bytes;
-	to->count++;
-}
-
 bool settings_merge_environment(char *const *list, uint32_t count, bool replace)
 {
-	size_t bytes = replace ? 0 : environment.bytes;
-	for (uint32_t i = 0; i < count; i++)
-		bytes += strlen(list[i]) + 1;
-	if (bytes > MAX_ENVIRONMENT_BYTES)
+	uint32_t total = replace ? 0 : environment.count;
+	char **all = malloc(((size_t)total + count + 1) * sizeof *all);
+	if (!all)
 		return false;
-	struct environment merged = { .strings = malloc(bytes + 1) };
-	if (!merged.strings)
-		return false;
-	const char *old = environment.strings;
-	for (uint32_t i = 0; !replace && i < environment.count; i++, old += strlen(old) + 1) {
-		bool overridden = false;
-		for (uint32_t j = 0; j < count && !overridden; j++)
-			overridden = environment_same_name(list[j], old);
-		if (!overridden)
-			append(&merged, old);
+	char *old = environment.strings;
+	for (uint32_t i = 0; i < total; i++, old += strlen(old) + 1)
+		all[i] = old;
+	if (count)
+		memcpy(all + total, list, count * sizeof *all);
+	total += count;
+	bool merged = environment_unique(all, &total);
+	size_t bytes = 0;
+	for (uint32_t i = 0; merged && i < total; i++)
+		bytes += strlen(all[i]) + 1;
+	char *strings = merged && bytes <= MAX_ENVIRONMENT_BYTES ? malloc(bytes + 1) : NULL;
+	if (strings) {
+		char *at = strings;
+		for (uint32_t i = 0; i < total; i++) {
+			size_t length = strlen(all[i]) + 1;
+			memcpy(at, all[i], length);
+			at += length;
+		}
+		free(environment.strings);
+		environment = (struct environment){ .strings = strings, .bytes = bytes, .count = total };
 	}
-	for (uint32_t i = 0; i < count; i++)
-		append(&merged, list[i]);
-	free(environment.strings);
-	environment = merged;
-	return true;
+	free(all);
+	return strings;
 }
 
 const struct environment *settings_environment(void) { return &environment; }

@@ -30,7 +30,5 @@ void settings_set_workdir(const char *path);
 /* Main thread: the sandbox's environment, merged by name or replaced; false: too large. */
 bool settings_merge_environment(char *const *list, uint32_t count, bool replace);
 const struct environment *settings_environment(void);
-/* Whether two "NAME=value" strings have the same name. */
-bool environment_same_name(const char *a, const char *b);
 
 #endif

@@ -1,33 +1,53 @@
 #include "users.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "wire.h"
 
-#define LINE_BYTES 8192
 #define MAX_FIELDS 7
+/* A larger file is not read. */
+#define MAX_DATABASE_BYTES (16u << 20)
 
 /* One line of passwd or group, split at colons. */
 struct record {
-	char line[LINE_BYTES];
+	FILE *file;
+	char *line;
+	size_t capacity;
 	char *field[MAX_FIELDS];
 	int fields;
 };
 
-static bool next_record(FILE *file, struct record *r)
+/* False when there is no such file. The workload may have put anything in its place. */
+static bool open_records(const char *path, struct record *r)
 {
-	while (fgets(r->line, sizeof r->line, file)) {
-		size_t length = strlen(r->line);
-		if (length && r->line[length - 1] == '\n') {
-			r->line[length - 1] = 0;
-		} else {
-			/* Longer than any sensible line: skip the rest of it. */
-			for (int c = fgetc(file); c != EOF && c != '\n';)
-				c = fgetc(file);
-		}
-		if (r->line[0] == '#' || !r->line[0])
+	struct stat status;
+	*r = (struct record){ 0 };
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= (off_t)MAX_DATABASE_BYTES)
+		r->file = fdopen(fd, "r");
+	if (fd >= 0 && !r->file)
+		close(fd);
+	return r->file;
+}
+
+static void close_records(struct record *r)
+{
+	fclose(r->file);
+	free(r->line);
+}
+
+static bool next_record(struct record *r)
+{
+	ssize_t length;
+	while ((length = getline(&r->line, &r->capacity, r->file)) >= 0) {
+		if (length && r->line[length - 1] == '\n')
+			r->line[--length] = 0;
+		if (r->line[0] == '#' || !length || memchr(r->line, 0, (size_t)length))
 			continue;
 		char *at = r->line;
 		r->fields = 0;
@@ -73,11 +93,10 @@ static void fill_user(struct user *user, const struct record *r, uint32_t uid)
 static bool passwd_find(const char *name, bool numeric, uint32_t wanted, struct user *user)
 {
 	struct record r;
-	FILE *file = fopen("/etc/passwd", "re");
 	bool found = false;
-	if (!file)
+	if (!open_records("/etc/passwd", &r))
 		return false;
-	while (!found && next_record(file, &r)) {
+	while (!found && next_record(&r)) {
 		uint32_t uid;
 		if (!parse_id(r.field[2], &uid))
 			continue;
@@ -86,7 +105,7 @@ static bool passwd_find(const char *name, bool numeric, uint32_t wanted, struct 
 			found = true;
 		}
 	}
-	fclose(file);
+	close_records(&r);
 	return found;
 }
 
@@ -130,15 +149,14 @@ int user_groups(const struct user *user, gid_t *groups, int max)
 	int count = 0;
 	groups[count++] = user->gid;
 	struct record r;
-	FILE *file = fopen("/etc/group", "re");
-	if (!file)
+	if (!open_records("/etc/group", &r))
 		return count;
-	while (count < max && next_record(file, &r)) {
+	while (count < max && next_record(&r)) {
 		uint32_t gid;
 		if (r.fields > 3 && parse_id(r.field[2], &gid) && gid != user->gid && lists_member(r.field[3], user->name))
 			groups[count++] = gid;
 	}
-	fclose(file);
+	close_records(&r);
 	return count;
 }
 
@@ -148,16 +166,16 @@ bool group_find(const char *name, gid_t *gid)
 	bool numeric = parse_id(name, &number);
 	bool found = false;
 	struct record r;
-	FILE *file = fopen("/etc/group", "re");
-	while (file && !found && next_record(file, &r)) {
+	bool there = open_records("/etc/group", &r);
+	while (there && !found && next_record(&r)) {
 		uint32_t id;
 		if (strcmp(r.field[0], name) == 0 && parse_id(r.field[2], &id)) {
 			*gid = id;
 			found = true;
 		}
 	}
-	if (file)
-		fclose(file);
+	if (there)
+		close_records(&r);
 	if (!found && numeric) {
 		*gid = number;
 		found = true;
@@ -168,17 +186,17 @@ bool group_find(const char *name, gid_t *gid)
 static void name_of(const char *path, uint32_t id, char *out, size_t size)
 {
 	struct record r;
-	FILE *file = fopen(path, "re");
+	bool there = open_records(path, &r);
 	bool found = false;
-	while (file && !found && next_record(file, &r)) {
+	while (there && !found && next_record(&r)) {
 		uint32_t have;
 		if (parse_id(r.field[2], &have) && have == id) {
 			copy_string(out, size, r.field[0]);
 			found = true;
 		}
 	}
-	if (file)
-		fclose(file);
+	if (there)
+		close_records(&r);
 	if (!found)
 		snprintf(out, size, "%u", id);
 }

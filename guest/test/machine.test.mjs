@@ -1,5 +1,6 @@
 // What the agent does to the machine it is the first process of, in name spaces that stand in for one.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -222,6 +223,33 @@ test('programs start though the workload has removed their group', async (t) => 
   assert.equal(first, '/programs');
   assert.equal(await hold(), 1);
   assert.equal((await wake('')).code, 'ok');
+});
+
+test('odd lines of passwd and group hide no others', async () => {
+  const passwd = read('etc/passwd');
+  const groups = read('etc/group');
+  fs.chmodSync(machine.root, 0o755);
+  const members = Array.from({ length: 2_000 }, (_, i) => `member-${i}`);
+  fs.writeFileSync(
+    inside('etc/passwd'),
+    `\0:x:1:1::/:\nafter:x:4711:4711::/srv:/bin/bash\n${passwd}`,
+    'latin1',
+  );
+  fs.writeFileSync(inside('etc/group'), `many:x:815:${members.join()},after,last\n${groups}`);
+  const stream = start('group', { user: 'after', env: ['FILE=/proc/self/status'] });
+  assert.equal((await stream.closed).code, 'ok');
+  assert.match(stream.text(1), /^Uid:\t4711\t/m);
+  assert.match(stream.text(1), /^Groups:\t815 4711 $/m);
+  fs.rmSync(inside('etc/passwd'));
+  /* A FIFO is no file of users, and nobody waits for its writer. */
+  execFileSync('mkfifo', [inside('etc/passwd')]);
+  assert.equal(
+    (await within(start('true', { user: 'after' }).closed, 1_000, 'an answer')).code,
+    'unknown_user',
+  );
+  fs.rmSync(inside('etc/passwd'));
+  fs.writeFileSync(inside('etc/passwd'), passwd);
+  fs.writeFileSync(inside('etc/group'), groups);
 });
 
 test('what covers /proc and /dev stops no answer', async () => {

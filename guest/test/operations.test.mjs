@@ -95,6 +95,21 @@ test('the environment is complete and later values win', async () => {
   await host.call(OP.CONFIGURE, [str(''), str(''), str(''), u8(1), strs([])]);
 });
 
+test('a large environment delays nobody', async () => {
+  const began = Date.now();
+  for (let part = 0; part < 5; part++) {
+    const list = Array.from({ length: 20_000 }, (_, i) => `${part}${i.toString(36)}=`);
+    await host.call(OP.CONFIGURE, [str(''), str(''), str(''), u8(part === 0 ? 1 : 0), strs(list)]);
+  }
+  assert.ok(Date.now() - began < 3_000, `it took ${Date.now() - began} ms`);
+  await host.call(OP.CONFIGURE, [str(''), str(''), str(''), u8(1), strs([])]);
+});
+
+test('a program begins with no signal ignored or blocked', async () => {
+  const { stdout } = await run(host, { argv: ['grep', '^Sig[BI]', '/proc/self/status'] });
+  assert.equal(stdout, ['SigBlk', 'SigIgn'].map((name) => `${name}:\t0000000000000000\n`).join(''));
+});
+
 test('standard input: bytes, then its end', async () => {
   const input = Buffer.alloc(700_000, 'abc');
   const result = await run(host, { flags: 2, argv: ['wc', '-c'], input });
@@ -475,6 +490,37 @@ test('what is created belongs to the user', { skip: !ROOT }, async () => {
     argv: ['/bin/sh', '-c', 'id -u; id -g; pwd; umask'],
   });
   assert.equal(result.stdout, `4242\n4242\n${directory}\n0022\n`);
+});
+
+test('only a file that the write has made belongs to the user', { skip: !ROOT }, async () => {
+  const write = async (name) => {
+    const stream = host.open(OP.FILE_WRITE, [str('4242'), str(at('own', name)), u32(0), u32(0), u64(0)]);
+    await stream.write(Buffer.from('new'));
+    stream.end();
+    return (await stream.closed).code;
+  };
+  fs.mkdirSync(at('own', 'sub'), { recursive: true });
+  fs.writeFileSync(at('own', 'existing'), 'old');
+  fs.symlinkSync('existing', at('own', 'to-existing'));
+  fs.symlinkSync('sub/made', at('own', 'second'));
+  fs.symlinkSync(at('own', 'second'), at('own', 'to-missing'));
+  fs.symlinkSync('circle', at('own', 'circle'));
+  fs.symlinkSync('none/below', at('own', 'to-nowhere'));
+  assert.deepEqual(await Promise.all(['existing', 'to-existing', 'to-missing'].map(write)), [
+    'ok',
+    'ok',
+    'ok',
+  ]);
+  assert.equal(await write('circle'), 'symlink_loop');
+  assert.equal(await write('to-nowhere'), 'not_found');
+  assert.deepEqual(
+    [fs.statSync(at('own', 'existing')).uid, fs.readFileSync(at('own', 'existing'), 'utf8')],
+    [0, 'new'],
+  );
+  assert.deepEqual(
+    [fs.statSync(at('own', 'sub', 'made')).uid, fs.readFileSync(at('own', 'sub', 'made'), 'utf8')],
+    [4242, 'new'],
+  );
 });
 
 test('watching a tree', async () => {

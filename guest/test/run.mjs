@@ -7,6 +7,7 @@ const suites = [
   ['unit', here('../build/test/unit'), [], {}],
   ['identity', here('../build/test/identity'), [], {}],
   ['jobs', here('../build/test/jobs'), [], {}],
+  ['input', here('../build/test/input'), [], {}],
   ['vectors', process.execPath, ['--test-reporter=tap', here('vectors.test.mjs')], {}],
   ['operations', process.execPath, ['--test-reporter=tap', here('operations.test.mjs')], {}],
   [

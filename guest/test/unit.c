@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/environment.h"
 #include "../src/link.h"
 #include "../src/path.h"
 #include "../src/ring.h"
@@ -112,6 +113,24 @@ static void test_paths(void)
 	check(!path_expand("/0123456789/0123456789/0123456789", "/h", out, sizeof out), "path: too long is refused");
 }
 
+static void test_environment(void)
+{
+	char a1[] = "A=1", b[] = "B=", a2[] = "A=2", ab[] = "AB=3", odd[] = "A", b2[] = "B=b=c";
+	char *list[] = { a1, b, a2, ab, odd, b2 };
+	uint32_t count = 6;
+	check(environment_unique(list, &count) && count == 3 && list[0] == odd && list[1] == b2 && list[2] == ab,
+	      "environment: of each name the last, where the first stood");
+	enum { MANY = 200000 };
+	static char names[MANY][12];
+	static char *many[MANY];
+	for (int i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof names[i], "N%d=", i % (MANY / 2));
+		many[i] = names[i];
+	}
+	count = MANY;
+	check(environment_unique(many, &count) && count == MANY / 2 && many[7] == names[MANY / 2 + 7], "environment: many names");
+}
+
 static uint32_t endless(struct stream *stream, uint8_t *buffer, uint32_t max, uint8_t *channel)
 {
 	(void)stream;
@@ -161,6 +180,7 @@ int main(void)
 	test_ring();
 	test_wire();
 	test_paths();
+	test_environment();
 	test_streams();
 	return tap_end();
 }
