@@ -90,6 +90,8 @@ int main(int argc, char **argv)
 	char buffer[4096];
 	ssize_t n;
 	const char *name = argc ? argv[0] : "";
+	if (strstr(name, "fifo"))
+		return mkfifo(getenv("FILE"), 0644) < 0 ? say("mkfifo") : 0;
 	if (strstr(name, "group"))
 		return use_file(getenv("FILE"), getenv("TEXT"));
 	if (strstr(name, "leave"))

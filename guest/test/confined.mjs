@@ -16,7 +16,7 @@ export async function startConfined({ machine = false } = {}) {
   );
   fs.writeFileSync(path.join(root, 'etc/group'), 'root:x:0:\nuser:x:1000:\naudio:x:29:user\n');
   fs.writeFileSync(path.join(root, 'dev/null'), '');
-  for (const name of ['true', 'bash', 'sleep', 'flood', 'storm', 'group', 'tick', 'leave'])
+  for (const name of ['true', 'bash', 'sleep', 'flood', 'storm', 'group', 'tick', 'leave', 'fifo'])
     fs.copyFileSync(path.join(BUILD, 'child'), path.join(root, 'bin', name));
   fs.copyFileSync(path.join(BUILD, 'dead-mount'), path.join(root, 'bin/dead-mount'));
   const agent = spawn(path.join(BUILD, 'confined-agent'), machine ? [root, 'machine'] : [root], {

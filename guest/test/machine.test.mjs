@@ -1,6 +1,5 @@
 // What the agent does to the machine it is the first process of, in name spaces that stand in for one.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -242,7 +241,8 @@ test('odd lines of passwd and group hide no others', async () => {
   assert.match(stream.text(1), /^Groups:\t815 4711 $/m);
   fs.rmSync(inside('etc/passwd'));
   /* A FIFO is no file of users, and nobody waits for its writer. */
-  execFileSync('mkfifo', [inside('etc/passwd')]);
+  assert.equal((await start('fifo', { env: ['FILE=/etc/passwd'] }).closed).code, 'ok');
+  assert.ok(fs.lstatSync(inside('etc/passwd')).isFIFO());
   assert.equal(
     (await within(start('true', { user: 'after' }).closed, 1_000, 'an answer')).code,
     'unknown_user',

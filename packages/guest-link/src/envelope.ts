@@ -53,3 +53,17 @@ export function decodeResult(payload: Uint8Array): GuestError | undefined {
   if (result === undefined) throw violation(`result code ${number} does not exist`);
   return new GuestError(result, message, errno);
 }
+
+/** More than a guest of ours ever has to say; what a hostile one says beyond it is cut. */
+const MAX_WARNINGS = 16;
+const MAX_WARNING_LENGTH = 400;
+
+/** What a CLOSE that says ok warns of: things the operation has left out, a line each. */
+export function decodeWarnings(payload: Uint8Array): readonly string[] {
+  const reader = new WireReader(payload, 'CLOSE');
+  reader.u16();
+  reader.reserved16();
+  reader.i32();
+  const lines = reader.text().split('\n', MAX_WARNINGS);
+  return lines.filter((line) => line !== '').map((line) => line.slice(0, MAX_WARNING_LENGTH));
+}

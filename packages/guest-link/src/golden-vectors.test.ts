@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { DormouseError } from '@dormouse/errors';
 import { describe, expect, test } from 'vitest';
-import { decodeMessage, decodeResult, encodeCredit, encodeOpen } from './envelope.js';
+import { decodeMessage, decodeResult, decodeWarnings, encodeCredit, encodeOpen } from './envelope.js';
 import * as file from './file-codec.js';
 import type { Frame, FrameType } from './frame.js';
 import { FrameEncoder } from './frame-encoder.js';
@@ -279,10 +279,13 @@ describe('golden vectors', () => {
   });
 
   test.each(select((vector) => vector.result !== undefined))('%s is read', (_, vector) => {
-    const error = decodeResult(parseOne(vector, 'guest').payload);
+    const { payload } = parseOne(vector, 'guest');
+    const error = decodeResult(payload);
     const { code, errno, message } = vector.result!;
-    if (code === 'ok') expect(error).toBeUndefined();
-    else expect({ ...error, message: error?.message }).toMatchObject({ result: code, errno, message });
+    if (code === 'ok') {
+      expect(error).toBeUndefined();
+      expect(decodeWarnings(payload)).toEqual(message === '' ? [] : message.split('\n'));
+    } else expect({ ...error, message: error?.message }).toMatchObject({ result: code, errno, message });
   });
 
   const plain = select(

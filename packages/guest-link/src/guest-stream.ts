@@ -1,6 +1,13 @@
 import { DormouseError } from '@dormouse/errors';
 import { bound, type WaitOptions } from './abort.js';
-import { decodeMessage, decodeResult, encodeCredit, encodeOpen, type Message } from './envelope.js';
+import {
+  decodeMessage,
+  decodeResult,
+  decodeWarnings,
+  encodeCredit,
+  encodeOpen,
+  type Message,
+} from './envelope.js';
 import { type Frame, type FrameType, u32 } from './frame.js';
 import type { FrameSource, OutboundFrame } from './frame-writer.js';
 import { OutboundData } from './outbound-data.js';
@@ -38,8 +45,11 @@ export interface StreamHandlers {
   readonly data?: (channel: number, bytes: Uint8Array) => void;
   /** The guest sends no more DATA. */
   readonly end?: () => void;
-  /** Always called, once: the guest's CLOSE (undefined: ok), a cancellation, or the loss of the link. */
-  readonly closed: (error: DormouseError | undefined) => void;
+  /**
+   * Always called, once: the guest's CLOSE (undefined: ok, with warnings of what was left out), a cancellation, or the
+   * loss of the link.
+   */
+  readonly closed: (error: DormouseError | undefined, warnings: readonly string[]) => void;
 }
 
 /** Credit that a MESSAGE uses up. */
@@ -48,6 +58,7 @@ export function messageCost(message: Message): number {
 }
 
 const NOTHING = new Uint8Array();
+const NO_WARNINGS: readonly string[] = [];
 
 /** The host's end of one stream: its credit both ways, and what it has still to send. */
 export class GuestStream implements FrameSource {
@@ -162,8 +173,9 @@ export class GuestStream implements FrameSource {
         break;
       case FRAME.close: {
         const error = decodeResult(frame.payload);
+        const warnings = error === undefined ? decodeWarnings(frame.payload) : NO_WARNINGS;
         this.#endOver();
-        this.#settle(error);
+        this.#settle(error, warnings);
         break;
       }
       case FRAME.open:
@@ -237,13 +249,13 @@ export class GuestStream implements FrameSource {
     this.#owner.forget(this, this.#id);
   }
 
-  #settle(error: DormouseError | undefined): void {
+  #settle(error: DormouseError | undefined, warnings = NO_WARNINGS): void {
     if (this.#settled) return;
     this.#settled = true;
     this.endTimeout();
     this.ignoreSignal();
     this.#outbound.fail(error ?? ended(this.#request.what));
-    this.#handlers.closed(error);
+    this.#handlers.closed(error, warnings);
   }
 }
 

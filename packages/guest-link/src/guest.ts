@@ -9,6 +9,7 @@ import type { GuestProcess } from './guest-process.js';
 import type { ProcessInfo, ProcessStart, TerminalSize } from './process-codec.js';
 import * as processes from './processes.js';
 import { type FileContent, type ReadFileOptions, readFile } from './read-file.js';
+import type { WarnedOptions } from './requests.js';
 import * as system from './system.js';
 import type {
   GuestConfiguration,
@@ -167,8 +168,8 @@ export class Guest {
     return dial(this.link, port, options);
   }
 
-  /** Names the guest and says how it starts processes. */
-  configure(configuration: GuestConfiguration, options: WaitOptions = {}): Promise<void> {
+  /** Names the guest and says how it starts processes. Files that could not be written are warnings. */
+  configure(configuration: GuestConfiguration, options: WarnedOptions = {}): Promise<void> {
     return system.configure(this.link, configuration, options);
   }
 
@@ -220,8 +221,11 @@ export class Guest {
     return system.info(this.link, options);
   }
 
-  /** Sets an interface's address, route and name server, or takes it down. */
-  configureNetwork(network: GuestNetwork, options: WaitOptions = {}): Promise<void> {
+  /**
+   * Sets an interface's address, route and name server, or takes it down. Files that could not be written are
+   * warnings.
+   */
+  configureNetwork(network: GuestNetwork, options: WarnedOptions = {}): Promise<void> {
     return system.configureNetwork(this.link, network, options);
   }
 
@@ -235,8 +239,11 @@ export class Guest {
     return system.hold(this.link, options);
   }
 
-  /** Sets clock and randomness, renews the identity if asked to, and only then lets the programs go on. */
-  wake(wake: GuestWake, options: WaitOptions = {}): Promise<void> {
+  /**
+   * Sets clock and randomness, renews the identity if asked to, and only then lets the programs go on. Files that could
+   * not be written are warnings.
+   */
+  wake(wake: GuestWake, options: WarnedOptions = {}): Promise<void> {
     return system.wake(this.link, wake, options);
   }
 }

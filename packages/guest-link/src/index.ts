@@ -9,6 +9,7 @@ export { type ConnectOptions, GuestLink } from './guest-link.js';
 export type { GuestProcess, OutputChannel, ProcessOutput } from './guest-process.js';
 export type { ProcessExit, ProcessInfo, ProcessStart, TerminalSize } from './process-codec.js';
 export type { FileContent, ReadFileOptions } from './read-file.js';
+export type { WarnedOptions } from './requests.js';
 export type { GuestResult } from './result-codes.js';
 export type {
   GuestConfiguration,

@@ -27,13 +27,22 @@ export const QUICK_TIMEOUT_MS = 30_000;
 /** Bound of an operation that may have to visit a large tree or wait for a disk. */
 export const SLOW_TIMEOUT_MS = 600_000;
 
+/** Bounds of an operation that may do what it is for and leave something out. */
+export interface WarnedOptions extends WaitOptions {
+  /** Is told what the guest has left out, in words, before the operation resolves. Default: nothing is. */
+  readonly onWarning?: (warning: string) => void;
+}
+
 /** An operation without an answer besides its result. */
-export async function command(link: GuestLink, operation: Operation, options: WaitOptions): Promise<void> {
+export async function command(link: GuestLink, operation: Operation, options: WarnedOptions): Promise<void> {
+  const { onWarning, ...wait } = options;
   return new Promise((resolve, reject) => {
-    link.open(
-      { ...operation, ...options, windowBytes: link.windowBytes },
-      { closed: (error) => (error === undefined ? resolve() : reject(error)) },
-    );
+    const closed = (error: DormouseError | undefined, warnings: readonly string[]): void => {
+      for (const warning of warnings) onWarning?.(warning);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    link.open({ ...operation, ...wait, windowBytes: link.windowBytes }, { closed });
   });
 }
 

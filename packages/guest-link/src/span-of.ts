@@ -29,9 +29,9 @@ export function spanOf(
             message(received);
           },
         }),
-    closed: (error) => {
+    closed: (error, warnings) => {
       span.end(error);
-      closed(error);
+      closed(error, warnings);
     },
   };
 }

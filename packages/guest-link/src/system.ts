@@ -1,7 +1,7 @@
 import type { WaitOptions } from './abort.js';
 import type { GuestLink } from './guest-link.js';
 import { MESSAGE, OPERATION } from './protocol.js';
-import { command, QUICK_TIMEOUT_MS, request, SLOW_TIMEOUT_MS } from './requests.js';
+import { command, QUICK_TIMEOUT_MS, request, SLOW_TIMEOUT_MS, type WarnedOptions } from './requests.js';
 import {
   decodeHeld,
   decodeInfo,
@@ -27,7 +27,7 @@ const NO_ARGUMENTS = new Uint8Array();
 export async function configure(
   link: GuestLink,
   configuration: GuestConfiguration,
-  options: WaitOptions,
+  options: WarnedOptions,
 ): Promise<void> {
   const operation = {
     what: 'configure the guest',
@@ -113,7 +113,7 @@ export async function info(link: GuestLink, options: WaitOptions): Promise<Guest
 export async function configureNetwork(
   link: GuestLink,
   network: GuestNetwork,
-  options: WaitOptions,
+  options: WarnedOptions,
 ): Promise<void> {
   const operation = {
     what: 'configure the network',
@@ -152,7 +152,7 @@ export async function hold(link: GuestLink, options: HoldOptions): Promise<boole
 }
 
 /** Gives a guest what must be this life's own, and lets its programs go on. */
-export async function wake(link: GuestLink, wake: GuestWake, options: WaitOptions): Promise<void> {
+export async function wake(link: GuestLink, wake: GuestWake, options: WarnedOptions): Promise<void> {
   const operation = { what: 'wake', operation: OPERATION.wake, args: encodeWake(wake), urgent: true };
   await command(link, operation, { timeoutMs: QUICK_TIMEOUT_MS, ...options });
   link.release();
