@@ -90,6 +90,21 @@ test('files that cannot be written are warnings of CONFIGURE, NETWORK and WAKE',
   for (const name of ['hosts', 'hostname', 'resolv.conf', 'machine-id']) fs.rmdirSync(inside('etc', name));
 });
 
+test('a disk that does not answer is a warning too', async () => {
+  fs.rmSync(inside('etc/hostname'), { force: true });
+  const unmount = await deadMount('etc');
+  const [configured, woken] = await Promise.all([configure('late'), wake(ID)]);
+  assert.deepEqual(
+    [configured.code, configured.message],
+    ['ok', '/etc: the disk does not answer, written later'],
+  );
+  assert.deepEqual([woken.code, woken.message], ['ok', '/etc: the disk does not answer, written later']);
+  await unmount();
+  /* What was blocked ends with an error; what comes after it is written. */
+  assert.deepEqual(await configure('later').then(({ code, message }) => [code, message]), ['ok', '']);
+  assert.equal(read('etc/hostname'), 'later\n');
+});
+
 test('WAKE renews the machine id and removes the SSH host keys', async () => {
   fs.mkdirSync(inside('etc/ssh'), { recursive: true });
   fs.writeFileSync(inside('etc/ssh/ssh_host_rsa_key'), 'key');
