@@ -24,7 +24,7 @@
 /* Groups for programs that may be made in place of one that cannot be used. */
 #define MAX_RENEWALS 1000000u
 
-/* Opened before the workload runs, which may cover every path. */
+/* Opened before the workload runs, because the workload may cover every path. */
 static int workload_fd = -1;
 static int freeze_fd = -1;
 static int events_fd = -1;
@@ -97,7 +97,7 @@ static int open_group(int parent, const char *name)
 	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Whatever the kernel has, since a container manager may want to divide it further. */
+/* Enables every controller of the kernel: a container manager may divide any of them further. */
 static void enable_controllers(int group)
 {
 	char text[TEXT_BYTES];
@@ -141,7 +141,7 @@ bool cgroup_renew_programs(int error)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static unsigned renewals;
-	/* Divides, gone, or holds threads: what the kernel says about a group no process can be in. */
+	/* How the kernel refuses a group that hands controllers on, was removed, or holds threads. */
 	if (workload_fd < 0 || (error != EBUSY && error != ENODEV && error != ENOENT && error != EOPNOTSUPP))
 		return false;
 	pthread_mutex_lock(&lock);

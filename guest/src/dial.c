@@ -98,9 +98,8 @@ static bool finish_if_over(struct connection *c)
 }
 
 /*
- * The peer takes no more. It may have answered all the same, before it had read
- * everything, so what it has sent is read to its end. False when the stream was
- * closed over it.
+ * The peer takes no more. It may have answered before it had read everything, so
+ * its answer is read to the end. False when the stream was closed.
  */
 static bool stop_writing(struct connection *c)
 {

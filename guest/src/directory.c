@@ -133,7 +133,7 @@ static enum job_next open_root(struct list_job *list)
 	return error ? job_fail(&file->job, error, file->path) : JOB_MORE;
 }
 
-/* Of the agent's means, not of one entry: the listing cannot be right without them. */
+/* A shortage of the agent's own: the listing cannot go on without memory and descriptors. */
 static bool is_shortage(int error) { return error == ENOMEM || error == EMFILE || error == ENFILE; }
 
 /* Sends the next entry of the innermost level; 0 or an errno. */
@@ -168,7 +168,7 @@ static int list_next(struct list_job *list)
 	int error = push(list, fd);
 	if (!error || is_shortage(error))
 		return error;
-	/* What it holds stays unknown; the rest of the listing does not depend on it. */
+	/* Its content stays unknown; the rest of the listing does not depend on it. */
 	list->top->count = 0;
 	return 0;
 }

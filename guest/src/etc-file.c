@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define MAX_DIRECTORY_BYTES 64u
-/* One name for each file, because one thread writes them: what a power cut left is written over. */
+/* One name for each file, because one thread writes them: a file left by a power cut is written over. */
 #define TEMPORARY_PREFIX ".dormouse-"
 
 static int read_all(int fd, struct etc_file *file)
@@ -39,7 +39,7 @@ static int read_all(int fd, struct etc_file *file)
 static int read_file(int root, const char *path, int flags, struct etc_file *file)
 {
 	*file = (struct etc_file){ 0 };
-	/* O_NONBLOCK: nobody may ever open the other end of a FIFO. */
+	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
 	int fd = openat(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
 	int error = fd < 0 ? errno : 0;
 	if (error == ENOENT || error == ENXIO) {
@@ -111,7 +111,7 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-/* Whether nobody has written to the file, or put another in its place, since it was read. */
+/* Whether the file is still the one that was read, with the same content. */
 static bool unchanged(int directory, const char *name, const struct etc_file *was)
 {
 	struct stat now;

@@ -22,14 +22,14 @@ struct etc_file {
 /*
  * Reads the regular file `path`, which is relative to `root`. A missing file is
  * read as an empty one. Returns 0 or an errno: ELOOP for a symbolic link,
- * EISDIR for a directory, EINVAL for whatever else is no regular file. After 0
+ * EISDIR for a directory, EINVAL for anything else but a regular file. After 0
  * the caller frees `text`.
  */
 int etc_file_read(int root, const char *path, struct etc_file *file);
 /* The same, but goes where a symbolic link leads. */
 int etc_file_read_target(int root, const char *path, struct etc_file *file);
 /*
- * Replaces what was read from `path` (with its owner and mode; a new file is
+ * Replaces the file read from `path` (with its owner and mode; a new file is
  * root's, with `mode`): a temporary file beside it is written, synced and
  * renamed. Makes the directory when it is missing. Returns 0 or an errno, and
  * then `path` is as it was: EAGAIN when it has changed since it was read.

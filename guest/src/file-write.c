@@ -39,9 +39,9 @@ static bool follow(char path[MAX_PATH_BYTES + 1])
 }
 
 /*
- * Opens the file, telling whether this call has made it: what existed keeps its
- * owner. -1 with errno. A symbolic link whose target does not exist yet is gone
- * after link by link, since the kernel does not say what O_CREAT has made there.
+ * Opens the file and says whether this call has made it: a file that existed
+ * keeps its owner. -1 with errno. A symbolic link whose target does not exist is
+ * followed link by link, since O_CREAT alone does not say whether it made a file.
  */
 static int open_or_create(const char *name, int flags, mode_t mode, bool *created)
 {
@@ -107,7 +107,7 @@ static enum job_next open_file(struct write_job *writing)
 	return JOB_MORE;
 }
 
-/* Closed before the host hears of it, which may execute the file at once. */
+/* Closed before the host gets its answer: it may execute the file at once. */
 static enum job_next finish_file(struct write_job *writing)
 {
 	int fd = writing->fd;

@@ -73,7 +73,7 @@ void system_hold(struct stream *stream, struct reader *arguments)
 	start(stream, hold ? &hold->job : NULL);
 }
 
-/* The first half of WAKE: what no program may see of another life. */
+/* The first half of WAKE: the clock and the entropy. */
 struct wake_job {
 	struct job job;
 	struct timespec now;
@@ -82,7 +82,7 @@ struct wake_job {
 	struct identity identity;
 };
 
-/* In between, files are written. Lives on without its stream: the workload must not stay held for want of a host. */
+/* In between, files are written. Goes on without its stream: a lost session must not leave the workload held. */
 struct waking {
 	struct identity_wait wait;
 	struct stream *stream;

@@ -154,7 +154,7 @@ struct identity_job {
 	struct job job;
 	struct identity identity;
 	struct warnings warnings;
-	struct identity_wait *wait;   /* main thread; NULL: nobody waits any more */
+	struct identity_wait *wait;   /* main thread; NULL: no caller waits any more */
 };
 
 static unsigned waiting_jobs;

@@ -1,7 +1,7 @@
 /*
- * What tells this life of the machine from others, as far as it is written in
- * files: host name, name server, machine id, the SSH host keys of another life.
- * The machine works without any of it, so what cannot be written is a warning.
+ * The files that tell one copy of the machine from others: host name, name
+ * server, machine id, SSH host keys. The machine works without any of them, so a
+ * file that cannot be written is a warning.
  */
 #ifndef DORMOUSE_IDENTITY_H
 #define DORMOUSE_IDENTITY_H
@@ -32,7 +32,7 @@ struct warnings {
 /* Writes the files below the directory `root`. */
 void identity_apply(int root, const struct identity *identity, struct warnings *warnings);
 
-/* Whoever waits until the files are written. Main thread; embedded in its owner. */
+/* A wait until the files are written. Main thread; embedded in its owner. */
 struct identity_wait {
 	void (*done)(struct identity_wait *wait, const char *warnings);
 	struct timer timer;

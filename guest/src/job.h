@@ -6,8 +6,8 @@
  * holds a thread. Packets it sends travel to the stream, and DATA of the host
  * waits for it, in queues bounded by the stream's credit.
  *
- * A step may block for ever all the same, in a file system that does not answer.
- * A cancelled stream is then answered without the job, which ends when it can.
+ * A step may still block for ever, in a file system that does not answer. A
+ * cancelled stream is then answered without the job, which ends when it can.
  */
 #ifndef DORMOUSE_JOB_H
 #define DORMOUSE_JOB_H

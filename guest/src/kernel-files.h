@@ -1,6 +1,6 @@
 /*
- * Files and devices of the kernel's that the agent needs while a workload runs,
- * which may cover or replace every path. Opened once, before it runs.
+ * Files and devices of the kernel's that the agent needs while a workload runs.
+ * They are opened once, before it runs, because it may cover or replace any path.
  */
 #ifndef DORMOUSE_KERNEL_FILES_H
 #define DORMOUSE_KERNEL_FILES_H

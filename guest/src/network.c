@@ -113,7 +113,7 @@ static enum job_next step(struct job *job)
 	return error ? job_fail(job, error, network->interface) : job_ok(job);
 }
 
-/* The interface works by now, whatever becomes of the files. */
+/* The interface works by now; the files may fail. */
 static bool finish(struct job *job)
 {
 	const struct network_job *network = container_of(job, struct network_job, job);

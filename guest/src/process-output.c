@@ -19,9 +19,9 @@
 #define REST_MS 2u
 
 /*
- * A program may put its pipe into packet mode (O_DIRECT), where whatever of a
- * packet does not fit into a read is lost. So a pipe is read only when its
- * longest packet fits, which a ring without readers that lag behind always takes.
+ * A program may put its pipe into packet mode (O_DIRECT), where a read that is
+ * too short for a packet loses its rest. So a pipe is read only when its longest
+ * packet fits into the ring, which always has that room once its readers catch up.
  */
 #define MAX_PACKET_BYTES 4096u
 

@@ -200,7 +200,7 @@ static enum job_next run(struct start *start, char **env)
 	s->unlisted = start->flags & START_UNLISTED;
 	s->cols = start->cols;
 	s->rows = start->rows;
-	/* What came before may have taken long. */
+	/* Looking up the user may have taken long. */
 	if (job_cancelled(&start->job))
 		return job_cancel(&start->job);
 	if (!spawn(s)) {
@@ -239,7 +239,7 @@ static void close_descriptors(const struct spawn *spawn)
 			close(fds[i]);
 }
 
-/* Whoever asked for it was told that it did not start, so it must not run later. */
+/* The host was told that the program did not start, so it must not run later. */
 static void abandoned(struct job *job)
 {
 	struct start *start = container_of(job, struct start, job);
@@ -248,7 +248,7 @@ static void abandoned(struct job *job)
 		kill(start->spawn.born, SIGKILL);
 }
 
-/* The program runs, whether or not anybody waits for it any more. */
+/* The program runs, whether or not a stream still waits for it. */
 static struct process *adopt(struct start *start)
 {
 	struct process *process = NULL;

@@ -90,8 +90,8 @@ static void destroy(struct process *process)
 	free(process);
 }
 
-/* No stream follows it. Whoever writes to the pipes still must not die of it,
- * so they are emptied until the last writer is gone. */
+/* No stream follows it. Programs that still write to its pipes must not die of
+ * SIGPIPE, so the pipes are emptied until the last writer is gone. */
 static void forget(struct process *process)
 {
 	process->forgotten = true;
@@ -143,8 +143,8 @@ static void limit_left(struct task *task)
 }
 
 /*
- * An ended process that no stream follows, or none any more: from now on it
- * only stays for whoever attaches later. Nothing is freed within the call.
+ * An ended process that no stream follows, or none any more, stays for a while
+ * for a stream that attaches later. Nothing is freed within the call.
  */
 static void retain(struct process *process)
 {
@@ -185,7 +185,7 @@ static struct process *running_process(pid_t pid)
 	return NULL;
 }
 
-/* One by one, for when what the kernel shows first has to stay. */
+/* One by one, for when the child that the kernel shows first has to stay. */
 static void reap_known(void)
 {
 	int status;

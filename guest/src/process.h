@@ -86,7 +86,7 @@ extern struct process *process_first;
 bool process_init(void);
 struct process *process_find(uint32_t pid);
 uint32_t process_running_count(void);
-/* A start that is under way: its child is left alone by whoever waits for children. */
+/* A start that is under way. The reaper leaves its child alone. */
 struct starting {
 	struct starting *next;
 	struct spawn *spawn;

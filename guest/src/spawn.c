@@ -55,8 +55,8 @@ IN_CHILD _Noreturn static void child_fail(struct child *child, enum spawn_stage 
 }
 
 /*
- * A program that was written a moment ago may still be open for writing in a
- * child that has been born but has not closed its copies yet.
+ * A program that was just written may still be open for writing in another
+ * child, which has been born but has not closed its copies yet.
  */
 IN_CHILD static void execute(const struct spawn *s, const char *path)
 {

@@ -36,7 +36,7 @@ struct spawn {
 	volatile int error;
 };
 
-/* False: stage and error say why, and nothing is left open. Who was born is for the main thread to wait for all the same. */
+/* False: stage and error say why, and nothing is left open. The main thread reaps the child all the same. */
 bool spawn(struct spawn *spawn);
 /* Main thread: whether `pid`, seen ended, may be what this spawn has started or tried to. */
 bool spawn_may_be(const struct spawn *spawn, pid_t pid);

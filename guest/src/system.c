@@ -118,8 +118,8 @@ static int freeze_root(bool freeze)
 }
 
 /*
- * Syncs run one at a time, each for all that were asked for before it began:
- * it may have passed by what was written for one that came later.
+ * Syncs run one at a time, each for all requests that came before it began: a
+ * sync under way may have passed over data that a later request is about.
  */
 struct sync_job {
 	struct job job;

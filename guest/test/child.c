@@ -1,6 +1,6 @@
 /*
- * What the confined agent has to start: says who it is, repeats its input, floods, writes packets
- * or does whatever else its name says.
+ * The program that the confined agent starts. Says its name, repeats its input and
+ * floods; under other names it writes packets, makes orphans, uses files and so on.
  */
 #include <fcntl.h>
 #include <stdio.h>

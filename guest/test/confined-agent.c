@@ -33,7 +33,7 @@ int agent_main(int argc, char **argv);
 
 static bool grouped;
 
-/* The clock is everybody's: setting it seems to work. */
+/* The clock is the whole machine's, so setting it only seems to work. */
 static bool spare_the_clock(void)
 {
 	struct sock_filter program[] = {
@@ -55,7 +55,7 @@ static bool own_device(const char *device, const char *path)
 	return mount(device, path, NULL, MS_BIND, NULL) == 0;
 }
 
-/* A control group of this test's own, below whatever directory cgroup2 is mounted on here: the root of the machine's. */
+/* A control group of this test's own, which stands in for the root group of a machine. */
 static bool own_group(pid_t name)
 {
 	char line[512], path[512] = "", file[640];

@@ -279,7 +279,7 @@ static void test_no_answer(void)
 	for (int i = 0; i < 500 && !holds_text("etc/hostname", "late\n"); i++)
 		loop_turn(10);
 	loop_turn(10);
-	check(done == 0 && holds_text("etc/hostname", "late\n"), "files are written though nobody waits any more");
+	check(done == 0 && holds_text("etc/hostname", "late\n"), "files are written though no caller waits any more");
 }
 
 int main(void)

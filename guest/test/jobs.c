@@ -9,7 +9,7 @@
 #include "../src/settings.h"
 #include "tap.h"
 
-/* What is in a pipe says how many blocked steps may return. */
+/* Each byte in the pipe lets one blocked step return. */
 struct gate {
 	int ends[2];
 	int entered;
@@ -117,7 +117,7 @@ static void test_stuck_lane(void)
 	bool all = true;
 	for (uint32_t i = 1; i < 6; i++)
 		all = ended(first + i, 3000) == RESULT_OK && all;
-	check(all, "jobs: what was stuck ends when it can");
+	check(all, "jobs: a stuck job ends when it can");
 	start(&quick);
 	check(ended(last_id, 1000) == RESULT_OK, "jobs: and the lane works on");
 }

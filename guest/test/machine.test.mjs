@@ -100,7 +100,7 @@ test('a disk that does not answer is a warning too', async () => {
   );
   assert.deepEqual([woken.code, woken.message], ['ok', '/etc: the disk does not answer, written later']);
   await unmount();
-  /* What was blocked ends with an error; what comes after it is written. */
+  /* The blocked write ends with an error; the next one succeeds. */
   assert.deepEqual(await configure('later').then(({ code, message }) => [code, message]), ['ok', '']);
   assert.equal(read('etc/hostname'), 'later\n');
 });
@@ -148,7 +148,7 @@ test('starts that are stuck delay no exit, and other starts for seconds only; ca
   await running.message();
   const stuck = Array.from({ length: 3 }, () => start('true', { cwd: '/srv/dead' }));
   await host.ping();
-  /* Orphans that nobody knows are among those that end. */
+  /* The agent does not know the orphans that end meanwhile. */
   const storm = await within(start('storm').closed, 10_000, 'a start and its exit');
   assert.equal(storm.code, 'ok');
   running.end();
@@ -165,7 +165,7 @@ test('starts that are stuck delay no exit, and other starts for seconds only; ca
 });
 
 test('a storm of orphans delays no answer', async () => {
-  /* What is measured is the agent, not how this process fares among the others. */
+  /* The agent is measured, not how this process fares among the others. */
   os.setPriority(-20);
   const storms = Array.from({ length: 12 }, () => start('storm'));
   let over = false;
@@ -255,7 +255,7 @@ test('odd lines of passwd and group hide no others', async () => {
   assert.match(stream.text(1), /^Uid:\t4711\t/m);
   assert.match(stream.text(1), /^Groups:\t815 4711 $/m);
   fs.rmSync(inside('etc/passwd'));
-  /* A FIFO is no file of users, and nobody waits for its writer. */
+  /* A FIFO is no file of users, and the agent does not wait for its writer. */
   assert.equal((await start('fifo', { env: ['FILE=/etc/passwd'] }).closed).code, 'ok');
   assert.ok(fs.lstatSync(inside('etc/passwd')).isFIFO());
   assert.equal(
@@ -267,7 +267,7 @@ test('odd lines of passwd and group hide no others', async () => {
   fs.writeFileSync(inside('etc/group'), groups);
 });
 
-test('what covers /proc and /dev stops no answer', async () => {
+test('a mount over /proc or /dev stops no answer', async () => {
   const answers = async () => {
     assert.equal((await host.open(OP.INFO).closed).code, 'ok');
     const metrics = await host.call(OP.METRICS);

@@ -54,11 +54,11 @@ export function decodeResult(payload: Uint8Array): GuestError | undefined {
   return new GuestError(result, message, errno);
 }
 
-/** More than a guest of ours ever has to say; what a hostile one says beyond it is cut. */
+/** More than a guest agent ever sends; the rest, from a hostile guest, is cut. */
 const MAX_WARNINGS = 16;
 const MAX_WARNING_LENGTH = 400;
 
-/** What a CLOSE that says ok warns of: things the operation has left out, a line each. */
+/** The warnings of a CLOSE that says ok: things the operation has left out, a line each. */
 export function decodeWarnings(payload: Uint8Array): readonly string[] {
   const reader = new WireReader(payload, 'CLOSE');
   reader.u16();

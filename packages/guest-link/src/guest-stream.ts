@@ -46,7 +46,7 @@ export interface StreamHandlers {
   /** The guest sends no more DATA. */
   readonly end?: () => void;
   /**
-   * Always called, once: the guest's CLOSE (undefined: ok, with warnings of what was left out), a cancellation, or the
+   * Always called, once: the guest's CLOSE (undefined: ok, perhaps with warnings), a cancellation, or the
    * loss of the link.
    */
   readonly closed: (error: DormouseError | undefined, warnings: readonly string[]) => void;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Guest } from './guest.js';
 import { ScriptedGuest } from './testing/scripted-guest.js';
 
-/** Configures a guest that answers ok with this message, and returns what it warned of. */
+/** Configures a guest that answers ok with this message, and returns the warnings. */
 async function warningsOf(message: string): Promise<string[]> {
   const { link, guest } = await ScriptedGuest.pair();
   const warnings: string[] = [];
@@ -21,7 +21,7 @@ test('an ok with a message is a success with warnings, one a line', async () => 
   ]);
 });
 
-test('hazard 15: what a guest warns of is bounded', async () => {
+test('hazard 15: warnings of a guest are bounded', async () => {
   const warnings = await warningsOf(`${'x'.repeat(1_000)}\n`.repeat(200));
   expect(warnings).toEqual(Array(16).fill('x'.repeat(400)));
 });

@@ -27,9 +27,9 @@ export const QUICK_TIMEOUT_MS = 30_000;
 /** Bound of an operation that may have to visit a large tree or wait for a disk. */
 export const SLOW_TIMEOUT_MS = 600_000;
 
-/** Bounds of an operation that may do what it is for and leave something out. */
+/** Options of an operation that may succeed and still leave something out. */
 export interface WarnedOptions extends WaitOptions {
-  /** Is told what the guest has left out, in words, before the operation resolves. Default: nothing is. */
+  /** Called for each thing that the guest has left out, before the operation resolves. Default: warnings are dropped. */
   readonly onWarning?: (warning: string) => void;
 }
 
