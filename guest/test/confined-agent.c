@@ -83,7 +83,9 @@ static bool become_machine(pid_t name)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setpriority(PRIO_PROCESS, 0, -20);
 	grouped = own_group(name);
-	return spare_the_clock() && own_device("/dev/urandom", "dev/urandom") && own_device("/dev/fuse", "dev/fuse");
+	/* Tests that need it look whether the machine has it. */
+	own_device("/dev/fuse", "dev/fuse");
+	return spare_the_clock() && own_device("/dev/urandom", "dev/urandom");
 }
 
 int main(int argc, char **argv)

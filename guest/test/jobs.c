@@ -112,14 +112,14 @@ static void test_stuck_lane(void)
 	start(&quick);
 	check(ended(last_id, 3000) == RESULT_OK, "jobs: a lane whose every step is stuck goes on with other threads");
 	stream_cancel(cancelled);
-	check(ended(first, 2000) == RESULT_CANCELLED, "jobs: a cancelled stream is answered though its step does not return");
+	check(ended(first, 4000) == RESULT_CANCELLED, "jobs: a cancelled stream is answered though its step does not return");
 	let(&files_gate, 6);
 	bool all = true;
 	for (uint32_t i = 1; i < 6; i++)
 		all = ended(first + i, 3000) == RESULT_OK && all;
 	check(all, "jobs: a stuck job ends when it can");
 	start(&quick);
-	check(ended(last_id, 1000) == RESULT_OK, "jobs: and the lane works on");
+	check(ended(last_id, 3000) == RESULT_OK, "jobs: and the lane works on");
 }
 
 static void test_limit(void)
@@ -128,7 +128,7 @@ static void test_limit(void)
 	struct job *job = job_new(sizeof *job, &blocked);
 	job_start(job, stream);
 	job_limit(job, 50, "nobody");
-	check(ended(last_id, 1000) == RESULT_TIMED_OUT, "jobs: a limit is kept though the step does not return");
+	check(ended(last_id, 3000) == RESULT_TIMED_OUT, "jobs: a limit is kept though the step does not return");
 	let(&files_gate, 1);
 }
 
@@ -144,7 +144,7 @@ static void test_syncs(void)
 	/* Outside of a machine there is no workload to hold, which is an answer. */
 	settings_own_machine = true;
 	open_operation(OP_HOLD, hold, sizeof hold);
-	check(ended(last_id, 1000) == RESULT_UNSUPPORTED, "jobs: HOLD waits for no sync");
+	check(ended(last_id, 3000) == RESULT_UNSUPPORTED, "jobs: HOLD waits for no sync");
 	settings_own_machine = false;
 	let(&sync_gate, 2);
 	bool all = true;
