@@ -60,6 +60,18 @@ export async function injectFaults(fail: (call: Call, index: number) => string |
   ]);
 }
 
+/** Lets every call on paths that are chosen fail, as for a process that is dead. Open files are left alone. */
+export function failEverything(chosen: (path: string) => boolean): Faults {
+  const require = createRequire(import.meta.url);
+  return patch(
+    ({ path }) => (chosen(path) ? 'EIO' : undefined),
+    [
+      { target: require('node:fs/promises') as Functions, names: ASYNC, prefix: '' },
+      { target: require('node:fs') as Functions, names: SYNC, prefix: '' },
+    ],
+  );
+}
+
 /** Lets the first read of a path that is chosen fail. Reads only: for what needs nothing else to fail. */
 export function failOnce(code: string, chosen: (path: string) => boolean): Faults {
   const require = createRequire(import.meta.url);

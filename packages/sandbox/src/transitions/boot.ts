@@ -97,7 +97,7 @@ function bootOnce(
     const vm = await phase('start', () => driver.boot(machine, signal));
     try {
       const link = await phase('greet', () => greetGuest(vm, BOOT_TIMEOUT_MS[accelerator], signal));
-      await phase('wake', () => wakeNew(new Guest(link), spec));
+      await phase('wake', () => wakeNew(new Guest(link), spec, environment.log));
       return { vm, link };
     } catch (error) {
       await vm.kill();

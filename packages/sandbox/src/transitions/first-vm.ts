@@ -89,7 +89,7 @@ async function takeReady(
   const { vm, link } = ready.started;
   try {
     vm.moveConsoleLog(consoleLogPath);
-    await wakeNew(new Guest(link), spec);
+    await wakeNew(new Guest(link), spec, log);
     ready.pin[Symbol.dispose]();
     return ready.started;
   } catch (thrown) {

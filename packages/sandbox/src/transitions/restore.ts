@@ -141,7 +141,10 @@ async function run(
   try {
     const guest = new Guest(link);
     await phase('wake', () =>
-      Promise.race([as === 'new' ? wakeNew(guest, spec) : wakeAgain(guest), failure(serving.loaded)]),
+      Promise.race([
+        as === 'new' ? wakeNew(guest, spec, environment.log) : wakeAgain(guest),
+        failure(serving.loaded),
+      ]),
     );
     await onStep?.('awake');
   } catch (error) {

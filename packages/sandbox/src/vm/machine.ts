@@ -55,7 +55,8 @@ export async function machineFacts(
 }
 
 /**
- * Refuses to load memory into another machine than it was saved on.
+ * Refuses to load memory into another machine than it was saved on. The guest agent is part of the memory, so one of
+ * another version comes along with it; the guest link is versioned.
  *
  * @throws DormouseError `snapshot_incompatible`, naming what differs
  */
@@ -64,7 +65,9 @@ export async function assertSameMachine(
   manifest: Manifest,
   spec: SandboxSpec,
 ): Promise<void> {
-  const differences = compareMachine(manifest.machine, await machineFacts(environment, spec));
+  const { agent: _saved, ...saved } = manifest.machine;
+  const { agent: _present, ...present } = await machineFacts(environment, spec);
+  const differences = compareMachine(saved, present);
   if (differences.length === 0) return;
   throw new DormouseError(
     'snapshot_incompatible',

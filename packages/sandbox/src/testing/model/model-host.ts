@@ -12,6 +12,7 @@ import {
 import { newSandboxId, type SandboxRequest } from '../../config/sandbox-spec.js';
 import type { HostEnvironment } from '../../environment.js';
 import { SandboxHost } from '../../host/sandbox-host.js';
+import { type Faults, failEverything } from '../faults.js';
 import { ModelMachines } from './model-driver.js';
 import type { Content, ModelVm } from './model-vm.js';
 
@@ -50,6 +51,7 @@ export class ModelHost implements AsyncDisposable {
   readonly #options: Partial<HostEnvironment>;
   readonly #remove: () => Promise<void>;
   #host: SandboxHost | undefined;
+  #killed: Faults | undefined;
 
   private constructor(config: HostConfig, options: Partial<HostEnvironment>, remove: () => Promise<void>) {
     this.config = config;
@@ -82,6 +84,15 @@ export class ModelHost implements AsyncDisposable {
     this.#host = undefined;
   }
 
+  /**
+   * The host agent is killed: nothing that it does from now on reaches a file or a VM. `reopen` starts the next one.
+   * Call it in the middle of an operation, at a step.
+   */
+  kill(): void {
+    for (const vm of this.machines.alive) vm.faults.orphaned = true;
+    this.#killed ??= failEverything((path) => path.startsWith(this.config.dataDir));
+  }
+
   /** As opened last. */
   get host(): SandboxHost {
     if (this.#host === undefined) throw new Error('the host is not open');
@@ -92,6 +103,9 @@ export class ModelHost implements AsyncDisposable {
   async reopen(): Promise<SandboxHost> {
     await this.#host?.release();
     this.#host = undefined;
+    this.#killed?.restore();
+    this.#killed = undefined;
+    for (const vm of this.machines.alive) vm.faults.orphaned = false;
     this.#host = await SandboxHost.open({
       config: this.config,
       driver: this.machines,

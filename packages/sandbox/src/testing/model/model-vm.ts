@@ -32,6 +32,8 @@ export interface ModelFaults {
   push?: 'before' | 'after' | undefined;
   /** The VM cannot be frozen. */
   freeze?: boolean;
+  /** The host agent that holds the VM is dead: nothing that it still does reaches the VM. */
+  orphaned?: boolean;
 }
 
 /**
@@ -162,7 +164,7 @@ export class ModelVm implements MicroVm {
   moveConsoleLog(): void {}
 
   async kill(): Promise<void> {
-    this.end('SIGKILL');
+    if (this.faults.orphaned !== true) this.end('SIGKILL');
   }
 
   /** The process ends, as of itself. */
@@ -181,6 +183,7 @@ export class ModelVm implements MicroVm {
 
   async #answer<T>(act: () => T): Promise<T> {
     if (!this.#alive) throw new DormouseError('guest_unreachable', 'the model has ended');
+    if (this.faults.orphaned === true) throw new DormouseError('cancelled', 'the host agent is dead');
     if (this.faults.silent === true) throw new DormouseError('timeout', 'the model does not answer');
     return act();
   }
