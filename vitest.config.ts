@@ -40,7 +40,7 @@ const SERVICES = [
   'packages/store/src/**/*.test.ts',
   'packages/snapshot/src/store/crash.test.ts',
   'packages/page-server/src/*.test.ts',
-  'packages/sandbox/src/scenarios/{fault-injection,power-cut,second-failures}.test.ts',
+  'packages/sandbox/src/scenarios/{crash-pairs,fault-injection,power-cut,second-failures}.test.ts',
 ];
 
 export default defineConfig({

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { imagePath } from '@dormouse/rootfs';
@@ -122,6 +123,8 @@ export class ModelHost implements AsyncDisposable {
       // What a model writes into a layer lies behind its clusters, where qemu-img does not look: layers are not merged.
       chains: { ...this.#options.chains, maxLayers: Number.POSITIVE_INFINITY },
     });
+    // A host ends processes whose place no journal names; these VMs are no processes.
+    for (const vm of this.machines.alive) if (!existsSync(vm.guestSocketPath)) vm.end();
     return this.#host;
   }
 
@@ -181,6 +184,14 @@ export class ModelHost implements AsyncDisposable {
       generations: (await readdir(generationsDir(this.config))).filter((name) => name !== '.stamps'),
       vms: this.machines.alive.length,
     };
+  }
+
+  /** Removes what agents that were killed have left half made: they were this process, which lives. */
+  async removeDrafts(): Promise<void> {
+    const root = generationsDir(this.config);
+    for (const name of await readdir(root)) {
+      if (name.startsWith('.tmp-')) await rm(join(root, name), { recursive: true });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
