@@ -1,7 +1,7 @@
 import type { Manifest } from '@dormouse/snapshot';
 import type { Journal, PauseCause } from '../records/journal.js';
 
-/** What an agent finds out about a sandbox that an earlier agent has left. */
+/** Facts that an agent finds out about a sandbox of an earlier agent. */
 export interface TakeOverFacts {
   /** Kind of the generation that a pause was to make, where that is committed and can be read. */
   readonly committed: Manifest['kind'] | undefined;
@@ -14,7 +14,7 @@ export interface TakeOverFacts {
   readonly problem?: string;
 }
 
-/** What is to be done with it. */
+/** How a sandbox is taken over. */
 export type TakeOver =
   /** It is as it was left. */
   | { readonly do: 'nothing' }
@@ -33,7 +33,7 @@ export type TakeOver =
   | { readonly do: 'run-on' }
   /** Its memory was still to come and cannot: it is again the generation it began with. */
   | { readonly do: 'go-back'; readonly generationId: string; readonly reason: string }
-  /** Its VM is lost: end what is left of it and keep its disk. */
+  /** Its VM is lost: end its process and keep its disk. */
   | { readonly do: 'keep-disk'; readonly reason: string; readonly cause: PauseCause | undefined };
 
 /** Whether the answer depends on the VM: one that is going to be ended need not be attached to. */

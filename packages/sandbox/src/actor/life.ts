@@ -28,7 +28,7 @@ export interface LifeHooks {
 const WRITE_JOURNAL = 'write the journal';
 
 /**
- * What there is of a sandbox: what is written down about it, and its VM. Whoever changes it has the sandbox's turn.
+ * A sandbox's journal and its VM. Everything that changes them runs in the sandbox's turn.
  *
  * A journal is written in one of two ways. `record` writes it before the state is believed: what throws has changed
  * nothing. `settle` is for a state that follows from what has happened already and that the next agent would come to as
@@ -83,7 +83,7 @@ export class Life {
     return { spec: this.#journal.spec, consoleLogPath: paths.consoleLog, log, signal: this.abandoned };
   }
 
-  /** The sandbox is being removed: what is being made of it is given up. */
+  /** The sandbox is being removed: a pause, checkpoint or resume in progress gives up. */
   abandon(): void {
     this.#abandoned.abort();
   }

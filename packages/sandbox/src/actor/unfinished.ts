@@ -14,7 +14,7 @@ interface Item {
  * goes forward, a freeze that failed goes back. A step that fails (full disk, I/O error) is tried again, with longer
  * and longer pauses, until it succeeds or the sandbox is removed.
  *
- * Steps run in the sandbox's turn only: `retry` asks for one, and whoever has it calls {@link attempt}.
+ * Steps run in the sandbox's turn only: `retry` asks for a turn, which calls {@link attempt}.
  */
 export class Unfinished {
   readonly #log: SandboxLog;
@@ -34,7 +34,7 @@ export class Unfinished {
     this.#firstPauseMs = firstPauseMs;
   }
 
-  /** What still has to be done, for messages; undefined when nothing has. */
+  /** The first step that is not finished, for messages; undefined when all are. */
   get what(): string | undefined {
     return this.#items[0]?.what;
   }

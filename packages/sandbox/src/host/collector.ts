@@ -38,7 +38,7 @@ export function layersOf(journals: readonly Journal[]): ReadonlySet<string> {
   return new Set(journals.flatMap(({ disk }) => disk?.layers ?? []));
 }
 
-/** How long a generation without a reference is kept. Nothing depends on it: makers pin what is not written down yet. */
+/** How long a generation without a reference is kept. Nothing depends on it: a generation is pinned until its name is written down. */
 const GRACE_MS = 30_000;
 
 /** Removes what nobody can ask for any more: generations, disk layers, images. One call at a time. */

@@ -9,11 +9,11 @@ import { makeReady } from '../transitions/ready-vm.js';
 
 const MIB = 1024 * 1024;
 
-/** The memory of a host: what is promised to sandboxes, and what is left. */
+/** Promises the memory of a host to sandboxes, up to a limit. */
 export class MemoryBudget {
   readonly #environment: SandboxEnvironment;
   readonly #list: () => readonly Sandbox[];
-  /** Promised to what is about to have memory, by id: a sandbox among them is not counted once more. */
+  /** Memory promised ahead, by sandbox. A sandbox that has memory meanwhile is counted once. */
   readonly #reserved = new Map<string, { readonly bytes: number; holders: number }>();
 
   /** @param list all sandboxes of the host */
@@ -29,8 +29,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Refuses what there is no room for. What only waits gives way to what is wanted. What is admitted is promised at
-   * once, so that many requests together get no more than there is; dispose it once the sandbox's state says so itself.
+   * Promises memory to a sandbox, or refuses it. Sandboxes of the warm pool give way. The promise counts at once, so
+   * that many requests together get no more than there is. Dispose it when the state of the sandbox says the same.
    *
    * @param id of the sandbox; equal ids are promised once
    * @throws DormouseError `no_capacity`, `no_space`

@@ -123,7 +123,7 @@ function requireKnownVersion(json: unknown, path: string): void {
   );
 }
 
-/** Sorts what is stored by state. Journals without `purpose` are those of earlier agents. */
+/** The journal that these stored fields mean. Earlier agents stored no `purpose`. */
 function fromStored(stored: Stored): Journal {
   const { id, generation, spec, policy, snapshotId, createdAtMs, startedAtMs, resumedBy, reason } = stored;
   const common = { version: VERSION, id, generation, spec, policy, createdAtMs } as const;
@@ -202,7 +202,7 @@ function purposeOf({ vm, memoryBase, intent }: Stored): 'freeze' | 'keep-disk' |
   return vm === undefined ? 'keep-disk' : 'freeze';
 }
 
-/** A sandbox that should have a VM and names none: its disk, if there is one, is what is left of it. */
+/** A sandbox that should have a VM and names none: its disk is kept, if there is one. */
 function lost(stored: Stored, known: Known, cause: PauseCause | undefined): Journal {
   const { vm, disk, reason = 'it had no VM' } = stored;
   if (disk === undefined) return { ...known, state: 'stopped', reason };

@@ -61,7 +61,7 @@ export async function firstVm(
 async function bootFromImage(environment: SandboxEnvironment, making: Making): Promise<StartedVm> {
   const { imageId } = making.spec;
   await verifyImage(environment.config.assetsDir, imageId).catch((error: unknown) => {
-    // The boot itself says best what is missing.
+    // The boot names a missing file in its error.
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   });
   return await bootFrom(environment, making, { kind: 'image', id: imageId });

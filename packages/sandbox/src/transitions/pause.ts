@@ -57,7 +57,7 @@ export async function pauseVm(
       environment.log.warn({ err: error }, 'a pause goes forward: its generation is durable');
       return { generationId: draft.id };
     }
-    // What is left of the draft goes with the next start of the store.
+    // The store removes the rest of a draft when it opens.
     await draft.abandon().catch((problem: unknown) => {
       environment.log.warn(
         { err: fromUnknown(problem) },
