@@ -41,7 +41,15 @@ export async function recover(
   }
   // A VM that does not answer takes its time; the others are not to wait for it.
   await limited(PARALLEL_TAKEOVERS, list, (sandbox) => takeOverOne(environment, registry, sandbox));
-  if (broken.length === 0) await layers.sweep(() => layersOf(registry.list().map(({ journal }) => journal)));
+  if (broken.length > 0) return broken;
+  try {
+    await layers.sweep(() => layersOf(registry.list().map(({ journal }) => journal)));
+  } catch (error) {
+    log.warn(
+      { err: fromUnknown(error) },
+      'could not remove disk layers without an owner; the next collection does',
+    );
+  }
   return broken;
 }
 

@@ -140,7 +140,13 @@ export class SandboxHost {
     const snapshots = await Snapshots.open(snapshotsDir(config));
     const frozen = await FrozenTemplates.open(join(config.dataDir, 'frozen'));
     const host = new SandboxHost(environment, snapshots, frozen);
-    host.#collector.hold(await recover(environment, host.#registry));
+    try {
+      host.#collector.hold(await recover(environment, host.#registry));
+    } catch (error) {
+      // Sandboxes that were taken over already are the next agent's.
+      await host.release();
+      throw error;
+    }
     return host;
   }
 
