@@ -37,7 +37,9 @@ export async function onExit(
   if (life.live !== live || life.journal.state !== 'running') return;
   // A VM whose memory cannot come ends itself, or is ended: that is the restore's failure.
   const loaded = await live.loading;
-  if (loaded instanceof DormouseError) return await onLoadFailure(life, live, loaded, mayTryAgain);
+  const wasLoading = life.journal.state === 'running' && life.journal.loading === true;
+  if (loaded instanceof DormouseError && wasLoading)
+    return await onLoadFailure(life, live, loaded, mayTryAgain);
   life.log.warn({ ...exit }, 'the VM ended by itself');
   await onVmEnded(life, exitReason(exit));
 }
@@ -54,8 +56,9 @@ export async function onLoadFailure(
   error: DormouseError,
   mayTryAgain: () => boolean,
 ): Promise<void> {
-  const { memoryBase, state } = life.journal;
-  if (life.live !== live || memoryBase === undefined || state !== 'running') return;
+  const { memoryBase, state, loading } = life.journal;
+  // What the sandbox has done since all its memory was there must not be dropped.
+  if (life.live !== live || memoryBase === undefined || state !== 'running' || loading !== true) return;
   life.log.warn({ err: error }, 'the restore broke off; restoring again');
   await goBack(life, memoryBase, error, () => restoreAgain(life, error, mayTryAgain));
 }

@@ -97,7 +97,9 @@ async function attach(
   const identity = { runDir: slot.runDir, logDir: slot.dir, consoleLogPath, pid, startTicks };
   const vm = await driver.attach(identity, patienceMs);
   if (vm === undefined) return undefined;
-  return { slot, vm, session: life.session(vm, undefined), loading: awaitLoaded(vm, slot.memoryPath) };
+  // Where the journal says that all memory is there, a VM that ends has lost nothing but its life.
+  const loading = life.journal.loading === undefined ? undefined : awaitLoaded(vm, slot.memoryPath);
+  return { slot, vm, session: life.session(vm, undefined), loading };
 }
 
 async function runOn(life: Life): Promise<void> {

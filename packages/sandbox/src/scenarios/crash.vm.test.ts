@@ -165,6 +165,9 @@ describe('hazards 4, 5 and 16: an agent that is killed in the middle of', () => 
   test.each(['disk-begun', 'committed', 'recorded', 'freed'])(
     'keeping the disk of a VM that has ended, at %s, leaves a sandbox that is paused and has its disk',
     async (step) => {
+      // A VM whose memory is still coming would be restored again.
+      await vm.host.get(id).loaded();
+      await vm.host.get(id).replacePaused('', '');
       const written = await new Witness(vm.host.get(id)).filesOnDisk();
       const end = await crashAndReopen({ kind: 'lose the VM', sandboxId: id }, step);
       expect(end).toMatchObject({ signal: 'SIGKILL', errors: '' });

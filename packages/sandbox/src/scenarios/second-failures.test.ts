@@ -180,6 +180,24 @@ describe('hazards 9 and 18: a host agent that takes over with a full disk', () =
   });
 });
 
+test('hazard 5: a VM that ends while it is taken over loses nothing that was on its disk', async () => {
+  await using model = await ModelHost.open();
+  const id = await model.create('one');
+  await model.pause(id);
+  await model.resume(id);
+  model.remember(id, 'two');
+  const vm = model.vm(id);
+  const attach = model.machines.attach.bind(model.machines);
+  model.machines.attach = async (identity) => {
+    const attached = await attach(identity);
+    vm.end();
+    return attached;
+  };
+  await model.reopen();
+  await expect.poll(() => model.host.get(id).journal.state).toBe('paused');
+  expect((await model.content(id)).disk).toBe(words('one', 'two').disk);
+});
+
 describe('hazard 5: a layer that the VM may or may not have taken', () => {
   test.each(['before', 'after'] as const)(
     'is known by asking the VM, which failed %s it had it, and what it writes is kept',
