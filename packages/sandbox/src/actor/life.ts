@@ -40,7 +40,7 @@ export class Life {
   readonly paths: SandboxPaths;
   readonly unfinished: Unfinished;
   readonly #hooks: LifeHooks;
-  readonly #abandoned = new AbortController();
+  #abandoned = new AbortController();
   #journal: Journal;
   #live: LiveVm | undefined;
   #isLoaded = false;
@@ -70,6 +70,11 @@ export class Life {
 
   get failsOnMemoryLoss(): boolean {
     return this.#journal.policy.onMemoryLoss === 'fail';
+  }
+
+  /** A removal has failed before it removed anything: the sandbox goes on. */
+  keep(): void {
+    this.#abandoned = new AbortController();
   }
 
   /** Aborted when the sandbox is being removed. */

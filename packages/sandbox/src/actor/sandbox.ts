@@ -315,6 +315,7 @@ export class Sandbox {
       .run(() => this.#removeEverything())
       .catch((error: unknown) => {
         this.#destroying = undefined;
+        if (this.journal.state !== 'stopping') this.#life.keep();
         throw error;
       });
     return this.#destroying;

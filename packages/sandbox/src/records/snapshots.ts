@@ -84,9 +84,16 @@ export class Snapshots {
     throw new DormouseError('not_found', `there is no snapshot '${id}' on this host`);
   }
 
-  /** Adds a snapshot; when this returns it survives a power cut. */
+  /** Adds a snapshot; when this returns it survives a power cut, and when it throws there is none. */
   async put(snapshot: Snapshot): Promise<void> {
-    await replaceFile(this.#path(snapshot.id), JSON.stringify(snapshot), 0o600);
+    const path = this.#path(snapshot.id);
+    try {
+      await replaceFile(path, JSON.stringify(snapshot), 0o600);
+    } catch (error) {
+      // A write that fails at its very end has left the file: the next agent would know a snapshot that was refused.
+      await rm(path, { force: true }).catch(() => {});
+      throw error;
+    }
     this.#byId.set(snapshot.id, snapshot);
   }
 

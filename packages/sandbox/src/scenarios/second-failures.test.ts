@@ -238,6 +238,33 @@ describe('hazard 5: a layer that the VM may or may not have taken', () => {
   });
 });
 
+test('hazard 5: a sandbox whose removal has failed before it removed anything goes on as before', async () => {
+  await using model = await ModelHost.open();
+  const id = await model.create('one');
+  const { dir } = sandboxPaths(model.config, id);
+  const faults = await injectFaults(({ name, path }) =>
+    name === 'rename' && path === dir ? 'EIO' : undefined,
+  );
+  await expect(model.host.destroy(id)).rejects.toMatchObject({ code: 'EIO' });
+  faults.restore();
+  await model.pause(id);
+  expect(await model.content(id)).toEqual(words('one'));
+  await expectNothingLeft(model);
+});
+
+test('hazard 16: a snapshot that was refused is none for the next agent either', async () => {
+  await using model = await ModelHost.open();
+  const id = await model.create('one');
+  const faults = await injectFaults(({ name, path }) =>
+    name === 'open' && path.endsWith('/snapshots') ? 'EIO' : undefined,
+  );
+  await expect(model.snapshot(id)).rejects.toMatchObject({ code: 'EIO' });
+  faults.restore();
+  await model.reopen();
+  expect(model.host.listSnapshots()).toEqual([]);
+  await expectNothingLeft(model);
+});
+
 describe('hazard 18: with a full disk', () => {
   test.each(['running', 'paused'] as const)(
     'a %s sandbox is deleted, and nothing of it is left',
