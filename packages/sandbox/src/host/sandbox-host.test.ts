@@ -19,6 +19,7 @@ import { type Journal, stopped, stopping } from '../records/journal.js';
 import { readJournal, writeJournal } from '../records/journal-file.js';
 import { failOnce } from '../testing/faults.js';
 import { DEAD_VM, DISK, pendingOf, runningOf, sandboxId, storedOf } from '../testing/journals.js';
+import { putTemplate } from '../testing/templates.js';
 import { temporaryDirectory } from '../testing/temporary-directory.js';
 import { SandboxHost } from './sandbox-host.js';
 
@@ -378,27 +379,6 @@ describe('creating', () => {
 
 describe('a boot that fails', () => {
   const REQUEST = { template: 'base', envs: {}, internet: false } as const;
-  const IMAGE_ID = 'img0123456789abcdefghij';
-
-  /** A template as a build leaves it; of the image only the size matters here. */
-  async function putTemplate({ assetsDir }: HostConfig): Promise<void> {
-    const record = {
-      name: 'base',
-      imageId: IMAGE_ID,
-      recipeHash: '',
-      description: '',
-      user: 'user',
-      vcpus: 1,
-      memoryMb: 128,
-      diskBytes: 1_048_576,
-      sizeBytes: 0,
-      createdAt: '2026-01-02T03:04:05.678Z',
-    };
-    await mkdir(join(assetsDir, 'templates'));
-    await writeFile(join(assetsDir, 'templates', 'base.json'), JSON.stringify(record));
-    await mkdir(join(assetsDir, 'images', IMAGE_ID), { recursive: true });
-    await writeFile(join(assetsDir, 'images', IMAGE_ID, 'root.ext4'), Buffer.alloc(1_048_576));
-  }
 
   /** A driver that refuses with the same words each time, and what it was asked for. */
   function refusing(error: DormouseError): VmDriver & { readonly asked: VmSpec[] } {

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import type { HostState } from '../records/journal.js';
-import { type Faults, injectFaults } from '../testing/faults.js';
+import { type Faults, injectFaults, NEEDS_ROOM } from '../testing/faults.js';
 import { ModelHost, NO_REMAINS, words } from '../testing/model/model-host.js';
 
 /** How file system calls fail: one of them, or every one from it on until the operation is over. */
@@ -9,25 +9,6 @@ const MODES = [
   { code: 'EMFILE', sticky: false },
   { code: 'ENOSPC', sticky: true },
 ] as const;
-/** Calls that a full disk does not hinder. */
-const NEEDS_NO_ROOM = new Set([
-  'access',
-  'readFile',
-  'readdir',
-  'rm',
-  'stat',
-  'statfs',
-  'unlink',
-  'chmod',
-  'chown',
-  'rename',
-  'openSync',
-  'readFileSync',
-  'statSync',
-  'renameSync',
-  'FileHandle.read',
-  'FileHandle.chown',
-]);
 /** Every n-th call site is tried in a run, another share of them each time: all of them with `DORMOUSE_EVERY_FAULT`. */
 const SHARE = process.env.DORMOUSE_EVERY_FAULT === undefined ? 7 : 1;
 const OFFSET = Math.floor(Date.now() / 86_400_000);
@@ -146,7 +127,7 @@ async function runWithFault(
   const faults = await injectFaults(({ name, path }) => {
     if (!path.startsWith(dataDir) && !name.startsWith('FileHandle.')) return undefined;
     const index = count++;
-    if (sticky ? index < at || NEEDS_NO_ROOM.has(name) : index !== at) return undefined;
+    if (sticky ? index < at || !NEEDS_ROOM.has(name) : index !== at) return undefined;
     hit ||= `${name} ${path.slice(dataDir.length)}`;
     return code;
   });

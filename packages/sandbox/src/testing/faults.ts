@@ -41,6 +41,18 @@ const SYNC = ['openSync', 'readFileSync', 'renameSync', 'statSync', 'writeSync']
 /** Methods of open files. */
 const HANDLE = ['chown', 'datasync', 'read', 'sync', 'truncate', 'write'] as const;
 
+/** Calls that a full disk lets fail. */
+export const NEEDS_ROOM: ReadonlySet<string> = new Set([
+  'copyFile',
+  'link',
+  'mkdir',
+  'open',
+  'truncate',
+  'writeFile',
+  'writeSync',
+  ...['datasync', 'sync', 'truncate', 'write'].map((method) => `FileHandle.${method}`),
+]);
+
 /**
  * Lets file system calls of this process fail. `fail` is asked before every call and answers the error code to fail
  * with, or undefined. Works for modules that import `node:fs` and `node:fs/promises` by name.

@@ -1,26 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { newSandboxId } from '../config/sandbox-spec.js';
 import type { HostState } from '../records/journal.js';
-import { injectFaults } from './faults.js';
+import { injectFaults, NEEDS_ROOM } from './faults.js';
 import { pageServersOf } from './host-processes.js';
 import { check, copyOf, type Model, type ModelSandbox, type Real } from './sandbox-model.js';
 import { REGION_PAGES, Witness } from './witness.js';
 
 /** A generous safety net: a sandbox settles within a second on a quiet machine. */
 const SETTLE_MS = 120_000;
-/** Calls that a full disk does not hinder. */
-const NEEDS_ROOM = new Set([
-  'copyFile',
-  'link',
-  'mkdir',
-  'open',
-  'writeFile',
-  'writeSync',
-  'FileHandle.write',
-  'FileHandle.sync',
-  'FileHandle.datasync',
-]);
-
 /** What a host with faults is, besides what a model is held against. */
 export interface FaultyReal extends Real {
   readonly dataDir: string;

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { imagePath } from '@dormouse/rootfs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   generationsDir,
   guestMemoryDir,
@@ -14,12 +13,9 @@ import { newSandboxId, type SandboxRequest } from '../../config/sandbox-spec.js'
 import type { HostEnvironment } from '../../environment.js';
 import { SandboxHost } from '../../host/sandbox-host.js';
 import { type Faults, failEverything } from '../faults.js';
+import { putTemplate } from '../templates.js';
 import { ModelMachines } from './model-driver.js';
 import type { Content, ModelVm } from './model-vm.js';
-
-const IMAGE_ID = 'img0123456789abcdefghij';
-const MEMORY_MB = 128;
-const DISK_BYTES = 1_048_576;
 
 export const MODEL_REQUEST: SandboxRequest = { template: 'base', envs: {}, internet: false };
 
@@ -199,26 +195,6 @@ export class ModelHost implements AsyncDisposable {
     await this.#host?.release();
     await this.#remove();
   }
-}
-
-async function putTemplate({ assetsDir }: HostConfig): Promise<void> {
-  const record = {
-    name: 'base',
-    imageId: IMAGE_ID,
-    recipeHash: '',
-    description: '',
-    user: 'user',
-    vcpus: 1,
-    memoryMb: MEMORY_MB,
-    diskBytes: DISK_BYTES,
-    sizeBytes: 0,
-    createdAt: '2026-01-02T03:04:05.678Z',
-  };
-  await mkdir(join(assetsDir, 'templates'), { recursive: true });
-  await writeFile(join(assetsDir, 'templates', 'base.json'), JSON.stringify(record));
-  const image = imagePath(assetsDir, IMAGE_ID);
-  await mkdir(dirname(image), { recursive: true });
-  await writeFile(image, Buffer.alloc(DISK_BYTES));
 }
 
 /** The content of a guest that remembers these words. */
